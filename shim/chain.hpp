@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+// The notifier chain: who is told, in which order, and with what result. It knows nothing of
+// processes; the contract is DESIGN's "chain" and taskwatch.h's registration.
+//
+// An immutable sorted array (a snapshot) behind one atomic pointer. A walker claims a cache line of
+// its own with one CAS that at once pins the snapshot; it takes no lock, allocates nothing and writes
+// no line that another walker writes. A writer publishes a new snapshot and, for a removal, waits
+// until no other walk pins an old one.
+//
+// A chain has static storage: constinit, no destructor.
+#pragma once
+
+#include <taskwatch/taskwatch.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "readers.hpp"
+
+namespace taskwatch {
+
+// One walk to make.
+struct Walk {
+    unsigned long action;       // event and flags, handed to the callbacks
+    uint32_t need;              // WATCH_MASK_ bits: called are blocks whose mask has all of them
+    uint32_t honour = 0;        // STOP counts only from blocks whose mask has all of these
+    bool ignore_stop = false;   // FREE: nobody can stop it; `offender` is told of those who try
+    uint64_t up_to = UINT64_MAX;  // only blocks registered up to this serial (see WalkResult)
+    void (*offender)(const notifier_block *nb, const char *name) = nullptr;
+};
+
+struct WalkResult {
+    int value = 0;                     // last value returned, observers aside; NOTIFY_DONE if none
+    const char *stopped_by = nullptr;  // name of the block whose STOP counted
+    uint64_t serial = 0;               // newest registration in the snapshot that was walked
+    bool stopped() const { return stopped_by != nullptr; }
+};
+
+class Chain {
+  public:
+    // Union of the registered masks. Relaxed load: the fast path of every wrapper.
+    uint32_t wanted() const { return wanted_.load(std::memory_order_relaxed); }
+
+    // 0 or a positive errno, as in taskwatch.h: EINVAL, EEXIST, ENOSPC, ENOMEM, EDEADLK. `name` must
+    // outlive the registration. Blocks on other writers. Not async-signal-safe.
+    [[nodiscard]] int add(notifier_block *nb, uint32_t mask, const char *name);
+
+    // 0 or a positive errno. Waits for every walk that may still call nb, but for those that `own`
+    // (the calling thread's pins) holds: from inside a callback it thus returns at once.
+    [[nodiscard]] int remove(notifier_block *nb, const PinStack &own);
+
+    // Calls the blocks that `walk` selects, in order, observers last, with `task`; sets task.verdict
+    // and task.stopped_by before observers are called (an already set stopped_by is kept).
+    // Async-signal-safe; the caller sees to errno, cancellation and reentrance.
+    WalkResult walk(const Walk &walk, task_watch &task, PinStack &own);
+
+    // Name given at registration, or nullptr. Async-signal-safe.
+    const char *name_of(const notifier_block *nb, PinStack &own) const;
+
+    // Releases pins above `depth`: what a vfork child that never came back had pinned.
+    void release_down_to(PinStack &own, unsigned depth);
+
+    // In the child of a fork, before anything else of the chain is used there: the walks and the
+    // half-done registrations of threads that do not exist here are forgotten. Async-signal-safe.
+    void after_fork_in_child(const PinStack &own);
+
+    constexpr Chain() = default;
+    Chain(const Chain &) = delete;
+    Chain &operator=(const Chain &) = delete;
+
+  private:
+    // One for each reader, the current one and the next: without shared pins one is always free.
+    static constexpr unsigned snapshot_count = Readers::count + 2;
+    // Those in the chain, and those taken out that a walk under way still sees.
+    static constexpr unsigned registration_count = 256;
+
+    // What add() was told. Not changed, but for the flags, while any snapshot that is in use has it:
+    // what is said once about a registration is said once, whichever snapshot a walk goes through.
+    struct Registration {
+        notifier_block *nb = nullptr;
+        notifier_fn_t call = nullptr;
+        const char *name = nullptr;
+        uint64_t serial = 0;  // from 1, never repeated
+        int priority = 0;
+        uint32_t mask = 0;
+        std::atomic<bool> warned = false;   // the offender was named
+        std::atomic<bool> removed = false;  // taken out when there was no room for a new snapshot
+    };
+
+    struct Snapshot {
+        uint64_t serial = 0;  // newest registration when it was made; stays when that one is taken out
+        uint32_t wanted = 0;  // union of the masks
+        uint8_t count = 0;
+        uint8_t observers = 0;                     // index of the first one in `order`
+        uint8_t order[WATCH_CHAIN_CAPACITY] = {};  // of registrations_
+    };
+
+    bool selects(const Walk &walk, const Registration &registration) const;
+
+    static uint64_t writer(uint16_t epoch);
+    int lock();
+    void unlock() { lock_.store(0, std::memory_order_release); }
+
+    Registration *find(const notifier_block *nb, unsigned *ret_count = nullptr);
+    bool mark_pinned(bool (&ret_pinned)[snapshot_count + 1]) const;
+    void mark_holders(const Registration &registration, bool (&ret_holders)[snapshot_count + 1]) const;
+    uint16_t free_snapshot();
+    Registration *free_registration();
+    void publish(uint16_t number, const Registration *added, const Registration *left_out);
+    void announce(const Snapshot &snapshot);
+    int take_out(const notifier_block *nb, Readers::Walks *ret_walks);
+    [[gnu::noinline]] int take_out_and_wait(const notifier_block *nb);
+
+    // Read by every walk, written by registrations. Begins a page of which the readers have the rest, so
+    // that after a fork parent and child copy one page of the chain, not two.
+    alignas(4096) std::atomic<uint16_t> current_ = 0;  // number of the snapshot; 0: there was none yet
+    std::atomic<uint32_t> wanted_ = 0;                 // the current snapshot's, to be read without a pin
+    std::atomic<uint64_t> newest_ = 0;                 // the same for its serial
+
+    // The writers' line. A fork in the middle of a registration leaves nothing to repair here: what is
+    // free is worked out from the pins each time.
+    alignas(64) std::atomic<uint64_t> lock_ = 0;  // writer() or 0
+    uint16_t used_snapshots_ = 0;                 // up to here: used before; beyond: never
+    uint16_t used_registrations_ = 0;
+
+    mutable Readers readers_;
+    Snapshot snapshots_[snapshot_count + 1] = {};  // from 1
+    Registration registrations_[registration_count] = {};
+};
+
+}  // namespace taskwatch

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// Finds, opens, checks and registers the watchers that TASKWATCH_WATCHERS names. One reason per
+// refusal; a refused watcher is left out and the rest are loaded.
+#pragma once
+
+#include "chain.hpp"
+#include "config.hpp"
+
+namespace taskwatch {
+
+// What the loader needs of the rest, so that it can be tested alone.
+struct LoaderHost {
+    Chain *chain;
+    char *const *envp;     // for the watchers' options
+    const char *own_folder;  // where the library's own watchers are, "/usr/lib/.../taskwatch"; may be null
+    // A configuration error: one line without prefix and newline. Printed once per session.
+    void (*refuse)(const char *message);
+};
+
+// How many were refused. Normal context (dlopen): called once per image, by startup.
+int load_watchers(const Config &config, const LoaderHost &host);
+
+// The name to register a block under when a watcher's constructor calls register_task_watcher(): the
+// watcher being loaded by this thread right now, otherwise "program".
+const char *loading_name();
+
+// Calls fini(reason) of every loaded watcher that has one, once.
+void finish_watchers(int reason);
+
+}  // namespace taskwatch

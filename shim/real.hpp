@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// The genuine functions: real::fork() is the next definition after ours, libc's or another preload's.
+//
+// Found on first use by our own walk of the link map, from our own entry on: no lock, no malloc, no
+// dlsym (which takes the loader's lock and allocates for a missing symbol), so from any context. The
+// objects mapped at start-up are never unloaded and libc is one of them, so the part of the list that
+// is read does not change.
+#pragma once
+
+#include <signal.h>
+#include <spawn.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+
+namespace taskwatch::real {
+
+// The definition of `name` (with `version`, or the default one if that is "") in the objects after
+// ours; null if there is none. Async-signal-safe.
+void *find(const char *name, const char *version);
+
+template <size_t N>
+struct Literal {
+    char text[N];
+    constexpr Literal(const char (&literal)[N]) {
+        for (size_t i = 0; i < N; i++) text[i] = literal[i];
+    }
+};
+
+template <typename F, Literal name, Literal version>
+struct Genuine;
+
+// One genuine function. Name and version are template arguments, so that a table of pointers, which
+// the dynamic linker would have to relocate in each process, does not exist.
+template <typename R, typename... A, Literal name, Literal version>
+struct Genuine<R(A...), name, version> {
+    using Function = R (*)(A...);
+    // Null if this libc has no such function.
+    static Function get() {
+        Function f = cached.load(std::memory_order_relaxed);
+        return f ? f : look_up();
+    }
+    R operator()(A... arguments) const {
+        if (Function f = get()) return f(arguments...);
+        errno = ENOSYS;
+        return (R)-1;
+    }
+
+  private:
+    [[gnu::noinline, gnu::cold]] static Function look_up() {
+        auto f = reinterpret_cast<Function>(find(name.text, version.text));
+        cached.store(f, std::memory_order_relaxed);
+        return f;
+    }
+    static constinit inline std::atomic<Function> cached{nullptr};
+};
+
+#define FUNCTION(name, ret, parameters, version) \
+    inline constexpr Genuine<ret parameters, #name, version> name;
+#define VERSIONED(internal, name, ret, parameters, version) \
+    inline constexpr Genuine<ret parameters, #name, version> internal;
+#define ALIAS(name, function)
+#define VARIADIC(name)
+#include "functions.def"
+#undef FUNCTION
+#undef VERSIONED
+#undef ALIAS
+#undef VARIADIC
+
+inline constexpr Genuine<int(int (*)(void *), void *, int, void *, pid_t *, void *, pid_t *), "clone", ""> clone;
+
+}  // namespace taskwatch::real

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+// The one place where start-up and shutdown order is written.
+//
+//   1  handlers      register_handlers(): first call of anybody who registers one, or 2
+//   2  start         our constructor, __libc_start_main or the first wrapped call, whichever comes first and
+//                    finds an environment: variables, session, watchers
+//   3  EXEC          our constructor: after the libraries' constructors, before the executable's own
+//   ...
+//   4  the end       at_true_end() (exit), _exit, at_quick_end(): EXIT, FREE, fini, session
+#include <dlfcn.h>
+#include <link.h>
+#include <sys/auxv.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+
+#include "environment.hpp"
+#include "ledger.hpp"
+#include "lifecycle.hpp"
+#include "loader.hpp"
+#include "message.hpp"
+#include "true_end.hpp"
+
+extern "C" char **environ;
+
+namespace taskwatch {
+namespace {
+
+constinit std::atomic<void *> starting{nullptr};  // the thread that starts us, by its thread pointer
+constinit char own_folder[512] = "";
+constinit char own_path[512] = "";
+
+// A configuration error: one line, once per session. The image that founds the session is the only one
+// that can see a bad variable first, so without a session it is once per process.
+constinit bool refused_any = false;
+constinit bool first_of_session = true;
+
+void refuse(const char *what) {
+    refused_any = true;
+    if (!first_of_session) return;
+    Line line;
+    line << what;
+    message(line);
+}
+
+// The entry of LD_PRELOAD that brought us here, as it was written: descendants get the same.
+const char *preload_entry(char *const *envp) {
+    const char *list = environment_value(envp, "LD_PRELOAD");
+    for (const char *p = list; p && *p;) {
+        size_t length = strcspn(p, ": ");
+        const char *slash = static_cast<const char *>(memrchr(p, '/', length));
+        const char *base = slash ? slash + 1 : p;
+        size_t base_length = length - (size_t)(base - p);
+        if (base_length >= 15 && memcmp(base, "libtaskwatch.so", 15) == 0 && length < sizeof own_path) {
+            memcpy(own_path, p, length);
+            own_path[length] = '\0';
+            return own_path;
+        }
+        p += length;
+        p += strspn(p, ": ");
+    }
+    return nullptr;
+}
+
+// Where the library's own watchers are: the folder "taskwatch" beside it.
+void find_own_folder() {
+    Dl_info info;
+    if (!dladdr(reinterpret_cast<void *>(&process), &info) || !info.dli_fname) return;
+    const char *slash = strrchr(info.dli_fname, '/');
+    size_t length = slash ? (size_t)(slash - info.dli_fname) : 0;
+    if (length + sizeof "/taskwatch" > sizeof own_folder) return;
+    memcpy(own_folder, info.dli_fname, length);
+    strcpy(own_folder + length, "/taskwatch");
+}
+
+void enter_session() {
+    const char *name = process.config.session;
+    if (name && ledger.attach(name) == 0) {
+        first_of_session = false;
+        return;
+    }
+    pid_t self_pid = sys::getpid();
+    // Alone, if no memory is to be had: ids, cells and what is done on behalf are lost, not the program.
+    if (ledger.found(self_pid) != 0) ledger.record_own_streams(self_pid);
+    char value[64];
+    if (ledger.attached()) {
+        ledger.write_name(value);
+        (void)process.inheritance.set_session(value);
+    }
+}
+
+void start(char *const *envp) {
+    process.config = read_config(envp, getauxval(AT_SECURE) != 0);
+    if (process.config.disabled) return;
+    process.quiet = process.config.quiet;
+    (void)process.inheritance.capture(envp, preload_entry(envp));
+    if (process.config.session) (void)process.inheritance.set_session(process.config.session);
+    // Nothing is opened before it is wanted: without watchers there is no session.
+    if (!process.config.watchers || !*process.config.watchers) return;
+    enter_session();
+    find_own_folder();
+    load_watchers(process.config, {.chain = &chain, .envp = envp, .own_folder = own_folder, .refuse = refuse});
+    ledger.want(chain.wanted());
+    if (refused_any && process.config.strict) sys::call(SYS_exit_group, 125);
+}
+
+}  // namespace
+
+void ensure_started() {
+    if (!(process.wanted.load(std::memory_order_acquire) & unstarted)) return;
+    if (!environ) return;  // from a preinit function: libc is not ready, the call passes through
+    void *own = __builtin_thread_pointer(), *nobody = nullptr;
+    if (!starting.compare_exchange_strong(nobody, own)) {
+        // A watcher's constructor calls what we wrap: it passes through. Another thread waits.
+        if (nobody == own) return;
+        while (process.wanted.load(std::memory_order_acquire) & unstarted) sys::call(SYS_sched_yield);
+        return;
+    }
+    int saved_errno = errno;
+    register_handlers();
+    start(environ);
+    process.wanted.store(wanted_now(), std::memory_order_release);
+    errno = saved_errno;
+}
+
+}  // namespace taskwatch
+
+using namespace taskwatch;
+
+[[gnu::constructor]] static void on_load(int, char **argv, char **) {
+    process.argv = argv;
+    ensure_started();
+    if (process.wants(~unstarted)) announce_image(self());
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// System calls that touch neither errno nor anything else of the program's: they return a value or a
+// negative errno. Usable in every context, a vfork child and a thread on foreign TLS included.
+#pragma once
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+
+namespace taskwatch::sys {
+
+#if defined(__x86_64__)
+
+template <typename... Args>
+[[gnu::always_inline]] inline long call(long number, Args... args) {
+    static_assert(sizeof...(Args) <= 6);
+    long a[6] = {(long)args...};
+    long result;
+    register long a4 asm("r10") = a[3];
+    register long a5 asm("r8") = a[4];
+    register long a6 asm("r9") = a[5];
+    asm volatile("syscall"
+                 : "=a"(result)
+                 : "a"(number), "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(a4), "r"(a5), "r"(a6)
+                 : "rcx", "r11", "memory");
+    return result;
+}
+
+#else
+
+template <typename... Args>
+inline long call(long number, Args... args) {
+    int saved = errno;
+    long result = ::syscall(number, args...);
+    if (result == -1) result = -errno;
+    errno = saved;
+    return result;
+}
+
+#endif
+
+inline pid_t gettid() { return (pid_t)call(SYS_gettid); }
+inline pid_t getpid() { return (pid_t)call(SYS_getpid); }
+inline pid_t getppid() { return (pid_t)call(SYS_getppid); }
+
+// The kernel's signal set: one bit a signal, signal n at bit n-1.
+using SignalMask = uint64_t;
+
+constexpr SignalMask signal_bit(int signal) { return SignalMask{1} << (signal - 1); }
+
+// Everything but the two that libc uses between threads (SIGCANCEL 32, SIGSETXID 33): blocking
+// SIGSETXID over a thread's creation can deadlock a setuid() in another thread (nptl(7)).
+constexpr SignalMask all_signals = ~(signal_bit(32) | signal_bit(33));
+
+inline SignalMask set_signal_mask(SignalMask mask) {
+    SignalMask old = 0;
+    call(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, &mask, &old, sizeof mask);
+    return old;
+}
+
+}  // namespace taskwatch::sys

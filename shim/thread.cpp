@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#include "thread.hpp"
+
+#include <atomic>
+
+namespace taskwatch {
+namespace {
+
+thread_local constinit Thread own{};
+
+// Children on foreign TLS. Few at a time (a program that makes such children makes one or two); one
+// that finds no place goes on unwatched.
+constexpr unsigned foreign_capacity = 16;
+constinit std::atomic<pid_t> foreign_owner[foreign_capacity] = {};
+constinit Thread foreign[foreign_capacity] = {};
+constinit std::atomic<bool> foreign_seen{false};
+
+[[gnu::noinline, gnu::cold]] Thread *find_foreign() {
+    pid_t tid = sys::gettid();
+    for (unsigned i = 0; i < foreign_capacity; i++)
+        if (foreign_owner[i].load(std::memory_order_relaxed) == tid) return &foreign[i];
+    return nullptr;
+}
+
+}  // namespace
+
+Thread &self() {
+    if (foreign_seen.load(std::memory_order_relaxed)) [[unlikely]]
+        if (Thread *thread = find_foreign()) return *thread;
+    return own;
+}
+
+Thread *enter_foreign_tls(pid_t tid) {
+    foreign_seen.store(true, std::memory_order_relaxed);
+    for (unsigned i = 0; i < foreign_capacity; i++) {
+        pid_t free = 0;
+        if (!foreign_owner[i].compare_exchange_strong(free, tid)) continue;
+        foreign[i] = Thread{};
+        foreign[i].tid = tid;
+        foreign[i].foreign_tls = true;
+        return &foreign[i];
+    }
+    return nullptr;
+}
+
+void leave_foreign_tls(Thread &thread) {
+    foreign_owner[&thread - foreign].store(0, std::memory_order_release);
+}
+
+}  // namespace taskwatch

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+// Lifecycle: a child that runs on its creator's memory and thread-local storage while the kernel
+// suspends the creator: vfork, and our own posix_spawn. CLONE runs on the child's side. What the child
+// changes here the parent puts back: it finds its own level by the pid it gets.
+#include <cerrno>
+#include <csignal>
+
+#include "clock.hpp"
+#include "ledger.hpp"
+#include "lifecycle.hpp"
+#include "veto.hpp"
+
+namespace taskwatch {
+namespace {
+
+void free_refused(Thread &thread, VforkLevel &level, const CreateCall &call, int error) {
+    if (process.wants(WATCH_MASK_FREE)) {
+        task_watch record = make_record(level.child, call.name, thread);
+        record.clone_flags = call.flags;
+        record.error = error;
+        record.stopped_by = level.stopped_by;
+        deliver(thread, WATCH_TASK_FREE, record, {.need = WATCH_MASK_FREE, .up_to = level.serial});
+    }
+    ledger.leave(level.child);
+}
+
+// Back to what the thread was before this level: whatever deeper children left is cut off.
+void leave_level(Thread &thread, VforkLevel &level) {
+    thread.depth = (uint32_t)(&level - thread.levels);
+    thread.current = level.outer;
+    thread.in_callback = 0;
+    chain.release_down_to(thread.pins, level.pins);
+}
+
+void unblock(Thread &thread, const VforkLevel &level) {
+    thread.signals_blocked = false;
+    sys::set_signal_mask(level.mask);
+}
+
+}  // namespace
+
+VforkLevel *begin_vfork(Thread &thread, const CreateCall &call, int *ret_error) {
+    *ret_error = 0;
+    // Deeper than we can remember: it passes, and is adopted when it execs.
+    if (thread.depth >= Thread::max_levels) return nullptr;
+    park_if_ending();
+    VforkLevel &level = thread.levels[thread.depth];
+    level = VforkLevel{};
+    level.mask = sys::set_signal_mask(sys::all_signals);
+    thread.signals_blocked = true;
+    Task &creator = identify(thread);
+    level.outer = thread.current;
+    level.pins = thread.pins.depth;
+    level.child.ppid = creator.tgid;
+    ledger.enter(level.child, &creator);
+    task_watch record = make_record(level.child, call.name, thread);
+    record.clone_flags = call.flags;
+    WalkResult result = deliver(thread, WATCH_TASK_INIT, record, {.need = WATCH_MASK_INIT});
+    level.serial = result.serial;
+    if (result.stopped()) {
+        level.stopped_by = result.stopped_by;
+        *ret_error = errno_of_stop(result.value);
+        free_refused(thread, level, call, *ret_error);
+        unblock(thread, level);
+        return nullptr;
+    }
+    level.ticket = veto_before_fork();
+    thread.depth++;
+    return &level;
+}
+
+int decide_in_vfork_child(Thread &thread, VforkLevel &level, const CreateCall &call) {
+    pid_t creator_tid = thread.tid;
+    level.child.pid = level.child.tgid = sys::getpid();
+    level.child.start_ns = boottime_ns();
+    ledger.settle(level.child);
+    thread.tid = level.child.pid;
+    thread.current = &level.child;
+    veto_after_fork_in_child(level.ticket);
+    WalkResult result;
+    if (process.wants(WATCH_MASK_CLONE)) {
+        task_watch record = make_record(level.child, call.name, thread);
+        record.by = creator_tid;
+        record.clone_flags = call.flags;
+        record.start_ns = level.child.start_ns = record.boottime_ns;
+        result = deliver(thread, WATCH_TASK_CLONE, record, {.need = WATCH_MASK_CLONE});
+    }
+    if (!result.stopped()) return 0;
+    level.stopped_by = result.stopped_by;
+    level.veto_error = errno_of_stop(result.value);
+    return level.veto_error;
+}
+
+void arrive_in_vfork_child(Thread &thread, VforkLevel &level, const CreateCall &call) {
+    // Stopped: let the parent go on while this process still lives, so that it can end us unseen.
+    if (decide_in_vfork_child(thread, level, call) != 0) veto_make_dormant();
+    unblock(thread, level);
+}
+
+VforkLevel *level_of(Thread &thread, pid_t pid) {
+    for (uint32_t i = thread.depth; i > 0; i--)
+        if (thread.levels[i - 1].child.pid == pid) return &thread.levels[i - 1];
+    return nullptr;
+}
+
+long finish_vfork(Thread &thread, VforkLevel &level, const CreateCall &call, long result) {
+    leave_level(thread, level);
+    thread.tid = 0;  // the child wrote its own
+    thread.signals_blocked = true;
+    // The child opened its own mask or died before: either way this thread's is still closed.
+    if (result < 0) {
+        identify(thread);
+        free_refused(thread, level, call, (int)-result);
+    } else if (level.veto_error != 0) {
+        veto_announce((pid_t)result);
+        veto_end_child((pid_t)result, (int)(call.flags & 0xff), level.mask);
+        identify(thread);
+        free_refused(thread, level, call, level.veto_error);
+        result = -level.veto_error;
+    }
+    unblock(thread, level);
+    return result;
+}
+
+void finish_failed_spawn(Thread &thread, VforkLevel &level, const CreateCall &call) {
+    leave_level(thread, level);
+    thread.tid = 0;
+    thread.signals_blocked = true;
+    end_on_behalf(level.child, 127 << 8, true, call.name);
+    unblock(thread, level);
+}
+
+void abandon_vfork(Thread &thread, VforkLevel &level, const CreateCall &call) {
+    leave_level(thread, level);
+    free_refused(thread, level, call, 0);
+    unblock(thread, level);
+}
+
+}  // namespace taskwatch

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// Exported: fork, __fork, __libc_fork, _Fork, and the C half of vfork and __vfork (wrap_vfork.S).
+#include <sched.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "export.hpp"
+#include "lifecycle.hpp"
+#include "real.hpp"
+
+using namespace taskwatch;
+
+namespace {
+
+// What glibc's fork passes to clone(2).
+constexpr uint64_t fork_flags = CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD;
+constexpr CreateCall vfork_call{"vfork", CLONE_VM | CLONE_VFORK | SIGCHLD};
+
+}  // namespace
+
+EXPORT pid_t fork() noexcept {
+    return create_process({"fork", fork_flags}, [](void *) { return real::fork(); }, nullptr);
+}
+extern "C" EXPORT_ALIAS(fork) pid_t __fork() noexcept;
+extern "C" EXPORT_ALIAS(fork) pid_t __libc_fork() noexcept;
+
+// No atfork handlers and no lock of libc's is put right in the child: the hold and CLONE's walk are
+// async-signal-safe anyway.
+EXPORT pid_t _Fork() noexcept {
+    return create_process({"_Fork", fork_flags}, [](void *) { return real::_Fork(); }, nullptr);
+}
+
+#if defined(__x86_64__)
+
+// 0: watched; 1: not; negative: refused with that errno.
+extern "C" int taskwatch_before_vfork() {
+    Thread &thread = self();
+    if (thread.in_callback || !wanted(mask_life) || process.quiet) return 1;
+    int error;
+    if (begin_vfork(thread, vfork_call, &error)) return 0;
+    return error ? -error : 1;
+}
+
+extern "C" void taskwatch_vfork_child() {
+    Thread &thread = self();
+    arrive_in_vfork_child(thread, thread.levels[thread.depth - 1], vfork_call);
+}
+
+extern "C" long taskwatch_vfork_parent(long result) {
+    Thread &thread = self();
+    VforkLevel *level = result > 0 ? level_of(thread, (pid_t)result) : &thread.levels[thread.depth - 1];
+    return level ? finish_vfork(thread, *level, vfork_call, result) : result;
+}
+
+#else
+
+// Without assembly for this machine: INIT, then the genuine function by a tail jump that leaves no frame
+// of ours. CLONE is not told, the child is adopted when it execs.
+EXPORT pid_t vfork() noexcept {
+    Thread &thread = self();
+    if (!thread.in_callback && wanted(WATCH_MASK_INIT)) {
+        task_watch record = make_record(Task{}, "vfork", thread);
+        record.clone_flags = vfork_call.flags;
+        record.context |= TASKWATCH_NOT_HELD;
+        WalkResult result = deliver(thread, WATCH_TASK_INIT, record, {.need = WATCH_MASK_INIT});
+        record.error = result.stopped() ? errno_of_stop(result.value) : 0;
+        deliver(thread, WATCH_TASK_FREE, record, {.need = WATCH_MASK_FREE, .up_to = result.serial});
+        if (result.stopped()) {
+            errno = record.error;
+            return -1;
+        }
+    }
+    auto genuine = real::vfork.get();
+    return genuine();
+}
+extern "C" EXPORT_ALIAS(vfork) pid_t __vfork() noexcept;
+
+#endif

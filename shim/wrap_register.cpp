@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// Exported: the functions through which programs and libraries register handlers for fork and exit. The
+// first call from anywhere puts ours first. A constructor would be too late: the executable's preinit
+// functions and other libraries' constructors come before ours.
+#include <stdio_ext.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+
+#include "export.hpp"
+#include "lifecycle.hpp"
+#include "real.hpp"
+#include "true_end.hpp"
+
+using namespace taskwatch;
+
+extern "C" int fcloseall();
+
+namespace {
+
+constinit std::atomic<bool> registered{false};
+
+void in_forked_child() {
+    Thread &thread = self();
+    if (thread.creating) {
+        arrive_in_child(thread, *thread.creating);
+    } else if (!(process.wanted.load(std::memory_order_relaxed) & unstarted)) {
+        // A fork of libc's own (daemon, forkpty) or one that nobody wanted to know of.
+        chain.after_fork_in_child(thread.pins);
+        forget_inherited_gates();
+    }
+}
+
+// Before the program's parent handlers: one of them may wait for what its child handler does, and that
+// one runs only when the child has been released. errno tells a failed fork (the wrapper set it to 0).
+void in_forking_parent() {
+    Thread &thread = self();
+    Creation *creation = thread.creating;
+    if (!creation || !creation->leave_pid || !creation->gate || errno != 0) return;
+    if (pid_t pid = await_child_pid(creation->gate)) decide_creation(thread, *creation, pid);
+}
+
+}  // namespace
+
+namespace taskwatch {
+
+void register_handlers() {
+    if (registered.exchange(true, std::memory_order_relaxed)) return;
+    real::__register_atfork(nullptr, in_forking_parent, in_forked_child, nullptr);
+    real::on_exit(at_true_end, nullptr);
+    real::__cxa_at_quick_exit(at_quick_end, nullptr);
+}
+
+void at_true_end(int status, void *) {
+    Thread &thread = self();
+    if (thread.in_vfork_child()) process.exit_handler_used = true;
+    if (thread.in_callback || !wanted(mask_life)) return;
+    fcloseall();
+    end_here("exit", status);
+}
+
+}  // namespace taskwatch
+
+EXPORT int __register_atfork(void (*prepare)(), void (*parent)(), void (*child)(), void *dso) noexcept {
+    register_handlers();
+    if (parent) process.program_parent_handlers.store(true, std::memory_order_relaxed);
+    return real::__register_atfork(prepare, parent, child, dso);
+}
+
+EXPORT int __cxa_atexit(void (*function)(void *), void *argument, void *dso) noexcept {
+    register_handlers();
+    return real::__cxa_atexit(function, argument, dso);
+}
+
+EXPORT int on_exit(void (*function)(int, void *), void *argument) noexcept {
+    register_handlers();
+    return real::on_exit(function, argument);
+}
+
+EXPORT int __cxa_at_quick_exit(void (*function)(void *), void *dso) noexcept {
+    register_handlers();
+    return real::__cxa_at_quick_exit(function, dso);
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// Exported: the wait family. A stopped child is hidden from it, and a child that could not tell its own end
+// gets EXIT and FREE before the program learns of it.
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <csignal>
+
+#include "export.hpp"
+#include "lifecycle.hpp"
+#include "real.hpp"
+#include "veto.hpp"
+
+using namespace taskwatch;
+
+namespace {
+
+// True if the program may see this result.
+bool account(pid_t pid, const int *status, const char *call) {
+    if (pid <= 0) return true;
+    if (veto_any_hidden() && veto_hides(pid)) return false;
+    if (self().in_callback || !wanted(mask_life)) return true;
+    if (WIFEXITED(*status) || WIFSIGNALED(*status)) {
+        int saved_errno = errno;
+        end_reaped_child(pid, *status, call);
+        errno = saved_errno;
+    }
+    return true;
+}
+
+// The program's status pointer may be null; ours never is, and its word is untouched when nothing is seen.
+template <typename Wait>
+pid_t wait_for(const char *call, int *status, Wait genuine) {
+    for (;;) {
+        int own = 0;
+        pid_t pid = genuine(&own);
+        if (!account(pid, &own, call)) continue;
+        if (pid > 0 && status) *status = own;
+        return pid;
+    }
+}
+
+int raw_status(const siginfo_t &info) {
+    switch (info.si_code) {
+        case CLD_EXITED: return (info.si_status & 0xff) << 8;
+        case CLD_KILLED: return info.si_status & 0x7f;
+        case CLD_DUMPED: return (info.si_status & 0x7f) | 0x80;
+        default: return 0x7f;  // stopped or continued: not an end
+    }
+}
+
+}  // namespace
+
+EXPORT pid_t wait(int *status) {
+    return wait_for("wait", status, [](int *own) { return real::wait(own); });
+}
+extern "C" EXPORT_ALIAS(wait) pid_t __wait(int *);
+
+EXPORT pid_t waitpid(pid_t pid, int *status, int options) {
+    return wait_for("waitpid", status, [=](int *own) { return real::waitpid(pid, own, options); });
+}
+extern "C" EXPORT_ALIAS(waitpid) pid_t __waitpid(pid_t, int *, int);
+
+EXPORT pid_t wait3(int *status, int options, struct rusage *usage) noexcept {
+    return wait_for("wait3", status, [=](int *own) { return real::wait3(own, options, usage); });
+}
+
+EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *usage) noexcept {
+    return wait_for("wait4", status, [=](int *own) { return real::wait4(pid, own, options, usage); });
+}
+
+EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options) {
+    siginfo_t own;
+    siginfo_t *seen = info ? info : &own;
+    for (;;) {
+        seen->si_pid = 0;
+        int result = real::waitid(type, id, seen, options);
+        if (result != 0 || seen->si_pid == 0) return result;
+        int status = raw_status(*seen);
+        if (account(seen->si_pid, &status, "waitid")) return result;
+        // A corpse that is only looked at stays where it is: the one who ends it takes it away.
+        if (options & WNOWAIT) sys::call(SYS_sched_yield);
+    }
+}
