@@ -27,6 +27,8 @@ constexpr unsigned max_watchers = 16;
 constexpr uint32_t version_1_size = offsetof(taskwatch_watcher, fini) + sizeof(taskwatch_watcher::fini);
 constexpr unsigned known_events = WATCH_MASK_ALL | WATCH_MASK_BEFORE | WATCH_MASK_FAILED;
 
+constexpr size_t max_shown = 256;
+
 struct Watcher {
     notifier_block block;
     void (*fini)(int);
@@ -117,7 +119,8 @@ class Item {
 
 Line Item::refusal() const {
     Line line;
-    line << "watcher '" << text_ << "': ";
+    // Of a very long path the beginning will do: the reason has to find room.
+    line << "watcher '" << text_.substr(0, max_shown) << (text_.size() > max_shown ? "...': " : "': ");
     return line;
 }
 

@@ -100,7 +100,8 @@ void *PathMemory::map(Mapping &mapping, size_t bytes) {
 #else
     constexpr long number = SYS_mmap;
 #endif
-    long address = sys::call(number, nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    constexpr int access = PROT_READ | PROT_WRITE, kind = MAP_PRIVATE | MAP_ANONYMOUS;
+    long address = sys::call(number, nullptr, bytes, access, kind, -1, 0);
     if (address < 0 && address > -4096) return nullptr;
     mapping = {reinterpret_cast<void *>(address), bytes};
     return mapping.address;
@@ -113,7 +114,9 @@ void PathMemory::unmap(Mapping &mapping) {
 
 char *PathMemory::candidate() { return static_cast<char *>(map(candidate_, PATH_MAX + 1 + NAME_MAX + 2)); }
 
-char **PathMemory::vector(size_t entries) { return static_cast<char **>(map(vector_, entries * sizeof(char *))); }
+char **PathMemory::vector(size_t entries) {
+    return static_cast<char **>(map(vector_, entries * sizeof(char *)));
+}
 
 void PathMemory::release() {
     unmap(candidate_);

@@ -15,7 +15,7 @@ enum class Kind { foreign, us, named_for_us };
 
 struct Entry {
     std::string_view gap;   // the separators before it
-    std::string_view text;  // empty: the end of the list
+    std::string_view text;  // empty: the end of the list, `gap` is what follows the last entry
     Kind kind = Kind::foreign;
     size_t index = 0;
 };
@@ -137,19 +137,16 @@ PreloadResult edit_preload(std::string_view value, const PreloadNames &names, Pr
     if (place.in_front) put_us(output, names, "", first);
 
     Entries entries(value, names);
-    std::string_view skipped_gap;  // of a runtime named for us: it stood there for us
-    bool skipped = false;
-    for (Entry entry = entries.next();; entry = entries.next()) {
-        if (entry.text.empty()) {
-            if (!output.empty()) output.put(entry.gap);
-            return output.result();
-        }
+    Entry before;  // a runtime named for us: what separates it from the rest separates us
+    Entry entry = entries.next();
+    for (; !entry.text.empty(); before = entry, entry = entries.next()) {
         const bool here = include && entry.index == place.index;
         if (entry.kind == Kind::foreign || (here && !place.behind)) {
-            std::string_view gap = skipped && entry.kind == Kind::us ? skipped_gap : entry.gap;
-            if (output.empty() && entry.index != 0 && !(skipped && entry.index == 1)) gap = "";
-            if (!output.empty() && gap.empty()) gap = ":";
-            output.put(gap);
+            const Entry &leader = before.kind == Kind::named_for_us ? before : entry;
+            if (!output.empty())
+                output.put(leader.gap.empty() ? ":" : leader.gap);
+            else if (leader.index == 0)
+                output.put(leader.gap);
             if (entry.kind == Kind::foreign)
                 output.put(entry.text);
             else
@@ -159,9 +156,9 @@ PreloadResult edit_preload(std::string_view value, const PreloadNames &names, Pr
             output.put(":");
             put_us(output, names, "", first);
         }
-        skipped = entry.kind == Kind::named_for_us;
-        if (skipped) skipped_gap = entry.gap;
     }
+    if (!output.empty() || entry.index == 0) output.put(entry.gap);
+    return output.result();
 }
 
 }  // namespace taskwatch

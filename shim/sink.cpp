@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Where watchers write (taskwatch_sink_* and taskwatch_write of taskwatch.h): finds a descriptor that
-// is still the file it was, and sees to it that no signal of a failed write reaches the program. What a
-// record looks like is the watcher's business, who tells of lost ones is the trace watcher's and the launcher's.
+// is still the file it was, and sees to it that no signal of a failed write reaches the program. How the
+// session's own streams are found is in session_stream.hpp; what a record looks like is the watcher's business.
 //
 // We are guests in the program's descriptor table. A number alone proves nothing: the program closes, reuses
 // and redirects numbers, so each write is preceded by one fstat(). A descriptor that is not ours any more is
@@ -19,6 +19,7 @@
 #include "export.hpp"
 #include "ledger.hpp"
 #include "process.hpp"
+#include "session_stream.hpp"
 #include "sys.hpp"
 #include "thread.hpp"
 
@@ -70,15 +71,6 @@ class WriteSignals {
     sys::SignalMask pending_before_ = 0;
 };
 
-FileIdentity identity_of(const struct stat &st) {
-    return {.dev = st.st_dev, .ino = st.st_ino, .rdev = st.st_rdev};
-}
-
-bool is_file(int fd, const FileIdentity &identity) {
-    struct stat st;
-    return sys::call(SYS_fstat, fd, &st) == 0 && identity_of(st) == identity;
-}
-
 // The character devices of drivers/char/mem.c (null, zero, full, kmsg) take a record of any length.
 bool is_stream(const struct stat &st) {
     constexpr unsigned memory_devices = 1;
@@ -90,75 +82,6 @@ bool is_stream(const struct stat &st) {
 int stream_number(const taskwatch_sink &sink) {
     if (!sink.path) return 2;
     return sink.path[0] == '-' && sink.path[1] == '\0' ? 1 : 0;
-}
-
-// A descriptor for one record: a number, or a negative errno; ours to close afterwards, or kept.
-struct Outlet {
-    long fd;
-    bool close_after = false;
-};
-
-void release(const Outlet &outlet) {
-    if (outlet.close_after && outlet.fd >= 0) sys::call(SYS_close, outlet.fd);
-}
-
-// --- the session's standard streams
-
-// "/proc/PID/fd/N"
-struct ProcPath {
-    char text[40];
-    ProcPath(pid_t pid, int fd) {
-        char digits[12];
-        int n = 0;
-        for (unsigned rest = (unsigned)pid; n == 0 || rest; rest /= 10) digits[n++] = char('0' + rest % 10);
-        char *end = text;
-        auto put = [&end](const char *part) {
-            while (*part) *end++ = *part++;
-        };
-        put("/proc/");
-        while (n) *end++ = digits[--n];
-        put("/fd/");
-        *end++ = char('0' + fd);
-        *end = '\0';
-    }
-};
-
-// The same open file as the session's first process has: also for a socket, and with its offset.
-long duplicate_of_root(int stream) {
-    constexpr long pidfd_getfd = 438;  // the numbers are newer than some headers
-    constexpr long pidfd_open = 434;
-    long root = sys::call(pidfd_open, ledger.root(), 0);
-    if (root < 0) return root;
-    long fd = sys::call(pidfd_getfd, root, stream, 0);
-    sys::call(SYS_close, root);
-    return fd;
-}
-
-// For a process whose own number is something else by now. Not kept: whoever reads the other end of a
-// pipe would wait for the end of a daemon that has closed its streams.
-Outlet borrow_from_root(int stream, const FileIdentity &identity) {
-    long fd = duplicate_of_root(stream);
-    if (fd >= 0 && is_file((int)fd, identity)) return {fd, true};
-    release({fd, true});
-    // Refused where the root may not be traced (Yama, a container): its link can still be opened. Not a
-    // regular file: the session's own descriptor has an offset of its own and would write over our line.
-    ProcPath path(ledger.root(), stream);
-    fd = sys::call(SYS_openat, AT_FDCWD, path.text, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0) return {fd};
-    struct stat st;
-    if (sys::call(SYS_fstat, fd, &st) == 0 && identity_of(st) == identity && !S_ISREG(st.st_mode)) {
-        sys::call(SYS_fcntl, fd, F_SETFL, O_APPEND);  // a slow reader is waited for, as it is on fd 2
-        return {fd, true};
-    }
-    sys::call(SYS_close, fd);
-    return {-EBADF};
-}
-
-Outlet stream_outlet(int stream) {
-    const FileIdentity &identity = ledger.stream(stream);
-    if (identity == FileIdentity{}) return {-EBADF};
-    if (is_file(stream, identity)) return {stream};
-    return borrow_from_root(stream, identity);
 }
 
 // --- a file
@@ -191,12 +114,23 @@ long move_up(long fd) {
     return -EMFILE;
 }
 
+FileIdentity known_identity(taskwatch_sink &sink) {
+    return {.dev = std::atomic_ref(sink.dev).load(std::memory_order_relaxed),
+            .ino = std::atomic_ref(sink.ino).load(std::memory_order_relaxed),
+            .rdev = std::atomic_ref(sink.rdev).load(std::memory_order_relaxed)};
+}
+
 // sink.fd is number + 1, 0, or minus the pid of the process that is just filling in the identity. The
 // child of a fork can inherit that mark from a thread that it does not have: the pid tells.
 bool publish(taskwatch_sink &sink, int known, long fd, const struct stat &st) {
     std::atomic_ref<int> number(sink.fd);
     int mine = -sys::getpid();
     if (known == mine || !number.compare_exchange_strong(known, mine)) return false;
+    if (known > 0 && is_file(known - 1, known_identity(sink))) {
+        // Another thread was faster and got the old number: ours would make it a leak.
+        number.store(known, std::memory_order_release);
+        return false;
+    }
     std::atomic_ref(sink.dev).store(st.st_dev, std::memory_order_relaxed);
     std::atomic_ref(sink.ino).store(st.st_ino, std::memory_order_relaxed);
     std::atomic_ref(sink.rdev).store(st.st_rdev, std::memory_order_relaxed);
@@ -204,13 +138,7 @@ bool publish(taskwatch_sink &sink, int known, long fd, const struct stat &st) {
     return true;
 }
 
-FileIdentity known_identity(taskwatch_sink &sink) {
-    return {.dev = std::atomic_ref(sink.dev).load(std::memory_order_relaxed),
-            .ino = std::atomic_ref(sink.ino).load(std::memory_order_relaxed),
-            .rdev = std::atomic_ref(sink.rdev).load(std::memory_order_relaxed)};
-}
-
-Outlet file_outlet(taskwatch_sink &sink) {
+[[gnu::noinline]] Outlet file_outlet(taskwatch_sink &sink) {
     int known = std::atomic_ref(sink.fd).load(std::memory_order_acquire);
     if (known > 0 && is_file(known - 1, known_identity(sink))) return {known - 1};
     struct stat st;
@@ -229,7 +157,7 @@ Outlet file_outlet(taskwatch_sink &sink) {
 
 Outlet outlet_of(taskwatch_sink &sink) {
     int stream = stream_number(sink);
-    return stream ? stream_outlet(stream) : file_outlet(sink);
+    return stream ? session_stream(stream) : file_outlet(sink);
 }
 
 // One system call. 0, or a negative errno; EIO for a record of which only a part was taken.
@@ -262,7 +190,7 @@ long write_to(taskwatch_sink &sink, const void *record, size_t length) {
     int stream = stream_number(sink);
     if (result != -EBADF || stream == 0) return result;
     // It is the session's file, but the program has it open for reading only.
-    outlet = borrow_from_root(stream, ledger.stream(stream));
+    outlet = borrow_session_stream(stream);
     if (outlet.fd < 0) return outlet.fd;
     result = write_record(sink, outlet.fd, record, length, signals);
     release(outlet);
@@ -272,11 +200,8 @@ long write_to(taskwatch_sink &sink, const void *record, size_t length) {
 // What the sink's file is, without opening it. False: it cannot be told.
 bool look_at(const taskwatch_sink &sink, struct stat &ret_stat) {
     int stream = stream_number(sink);
-    if (stream == 0) return sys::call(SYS_newfstatat, AT_FDCWD, sink.path, &ret_stat, 0) == 0;
-    const FileIdentity &identity = ledger.stream(stream);
-    if (sys::call(SYS_fstat, stream, &ret_stat) == 0 && identity_of(ret_stat) == identity) return true;
-    ProcPath path(ledger.root(), stream);
-    return sys::call(SYS_newfstatat, AT_FDCWD, path.text, &ret_stat, 0) == 0 && identity_of(ret_stat) == identity;
+    if (stream) return look_at_session_stream(stream, ret_stat);
+    return sys::call(SYS_newfstatat, AT_FDCWD, sink.path, &ret_stat, 0) == 0;
 }
 
 }  // namespace
@@ -316,7 +241,7 @@ EXPORT int taskwatch_sink_is_terminal(const taskwatch_sink *sink) {
     struct stat st;
     if (process.quiet || !look_at(*sink, st) || !S_ISCHR(st.st_mode)) return 0;
     int stream = stream_number(*sink);
-    Outlet outlet = stream ? stream_outlet(stream) : Outlet{open_file(sink->path, st), true};
+    Outlet outlet = stream ? session_stream(stream) : Outlet{open_file(sink->path, st), true};
     if (outlet.fd < 0) return 0;
     char settings[64];  // the kernel's struct termios, 36 bytes
     bool terminal = sys::call(SYS_ioctl, outlet.fd, TCGETS, settings) == 0;

@@ -17,6 +17,9 @@ extern const ElfW(Ehdr) __ehdr_start [[gnu::visibility("hidden")]];
 namespace taskwatch {
 namespace {
 
+constexpr const char static_image[] = "static";
+constexpr const char secure_execution[] = "secure-execution";
+
 constexpr int script_levels = 5;         // exec_binprm() in the kernel's fs/exec.c
 constexpr size_t script_line = 256;      // BINPRM_BUF_SIZE
 constexpr size_t header_bytes = 65536;   // load_elf_phdrs() takes no more
@@ -111,7 +114,7 @@ bool is_glibc_loader(std::string_view path) {
         // A dynamic loader run as a program loads us with the program it is given. Nothing but its name
         // tells it from a static position-independent program.
         const char *name = dynamic_text(window, segments, DT_SONAME);
-        return name && is_glibc_loader(name) ? nullptr : "static";
+        return name && is_glibc_loader(name) ? nullptr : static_image;
     }
     const size_t length = segments.interpreter.size;
     if (length < 2 || length > script_line) return nullptr;
@@ -163,9 +166,10 @@ Target judge_target(const TargetQuery &query) {
         if (!file.is_regular()) return target;
     }
     target.reason = judge_image(window, target.first_library);
-    if (!target.reason && query.secure && file.starts_secure()) target.reason = "secure-execution";
+    if (!target.reason && query.secure && file.starts_secure()) target.reason = secure_execution;
     if (!target.reason && !is_reachable(query.library)) target.reason = "library not reachable";
     target.loads_us = !target.reason;
+    target.ignores_preload = target.reason == static_image || target.reason == secure_execution;
     return target;
 }
 

@@ -33,6 +33,9 @@ struct Target {
     // Why not: "static", "secure-execution", "other class or machine", "other libc", "library not
     // reachable". Never null when !loads_us.
     const char *reason = nullptr;
+    // Where loads_us is false: this image ignores LD_PRELOAD without a word (it is static, or starts in
+    // secure-execution mode), while what it starts may obey it. Others print an error or break.
+    bool ignores_preload = false;
     // The ASan runtime that must come before us in LD_PRELOAD ("libasan.so.8"), or empty.
     char first_library[48] = "";
 };

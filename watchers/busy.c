@@ -32,7 +32,8 @@ static int notify(struct notifier_block *nb, unsigned long action, void *data)
     const struct task_watch *task = data;
     uint64_t random = hash(seed ^ atomic_fetch_add(&calls, 1) ^ (uint64_t)task->by << 32);
     _Atomic uint64_t *cell = taskwatch_cell(task, nb);
-    struct timespec nap = {0, (long)((random >> 8) % (longest_us + 1)) * 1000};
+    uint64_t us = (random >> 8) % (longest_us + 1);
+    struct timespec nap = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000};
 
     if (cell) {
         atomic_store(&cell[0], random);

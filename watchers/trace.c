@@ -25,7 +25,7 @@
 /* Pipes keep lines apart up to so many bytes, PIPE_BUF of pipe(7). */
 #define STREAM_LINE_MAX 4096
 /* Lines up to this length are made on the stack: all but some EXEC. */
-#define SHORT_LINE 576
+#define SHORT_LINE 448
 /* EXEC in JSON: the folder, then the line. A mapping, of which only the touched pages cost. */
 #define FOLDER_MAX 4096
 #define SCRATCH (4 * 4096)

@@ -16,9 +16,6 @@
 /* In place of an event: records were lost before this one. */
 #define TRACE_LOST 0UL
 
-/* Room that a line with a limit keeps for what follows its strings: flags, names, the lists of what was cut. */
-#define TRACE_TAIL 330
-
 struct trace_record {
     const struct task_watch *task;
     unsigned long event; /* get_watch_event() or TRACE_LOST */
@@ -38,15 +35,15 @@ struct trace_record {
 void trace_json(struct line *line, const struct trace_record *record);
 void trace_text(struct line *line, const struct trace_record *record);
 
-/* An array and its end for the strings of a line with a limit. */
-static inline size_t trace_end(const struct trace_record *record, const struct line *line, unsigned share)
+/*
+ * Where the strings of a line have to end, so that `tail` bytes more stay within its limit. Never
+ * before the line's present end, whatever the limit.
+ */
+static inline size_t trace_end(const struct trace_record *record, const struct line *line, size_t tail)
 {
-    size_t room;
-
     if (record->limit == 0)
         return SIZE_MAX;
-    room = record->limit > line->length + TRACE_TAIL ? record->limit - line->length - TRACE_TAIL : 0;
-    return line->length + room / 100 * share;
+    return record->limit > line->length + tail ? record->limit - tail : line->length;
 }
 
 static inline bool trace_is_creation(unsigned long event)

@@ -152,74 +152,6 @@ static void head(struct line *line, const struct trace_record *record)
     integer(line, ",\"by\":", task->by);
 }
 
-/* Returns the FIELD_ bits that were encoded; sets those that were cut. */
-static unsigned image(struct line *line, const struct trace_record *record, unsigned *cut)
-{
-    const struct task_watch *task = record->task;
-    char *const *argv = record->with_argv ? task->argv : NULL;
-    unsigned encoded = 0;
-    size_t end;
-
-    if (task->path && !utf8_is(task->path))
-        encoded |= FIELD_PATH;
-    if (argv && !vector_is_utf8(argv))
-        encoded |= FIELD_ARGV;
-    if (record->cwd && !utf8_is(record->cwd))
-        encoded |= FIELD_CWD;
-
-    /* What a shorter path leaves over is the arguments'; they leave a quarter to the folder. */
-    end = trace_end(record, line, 25);
-    line_text(line, ",\"path\":");
-    if (!string_or_null(line, task->path, encoded & FIELD_PATH, end))
-        *cut |= FIELD_PATH;
-    if (record->with_argv) {
-        end = trace_end(record, line, 75);
-        line_text(line, ",\"argv\":");
-        if (!argv)
-            line_text(line, "null");
-        else if (!vector(line, argv, encoded & FIELD_ARGV, end))
-            *cut |= FIELD_ARGV;
-    }
-    end = trace_end(record, line, 100);
-    line_text(line, ",\"cwd\":");
-    if (!string_or_null(line, record->cwd, encoded & FIELD_CWD, end))
-        *cut |= FIELD_CWD;
-    return encoded;
-}
-
-static void ids(struct line *line, const struct trace_record *record)
-{
-    const struct task_watch_ids *now = &record->task->ids, *old = &record->task->old_ids;
-    bool user = record->event == WATCH_TASK_UID;
-
-    name(line, ",\"call\":", record->task->call);
-    number(line, user ? ",\"uid\":" : ",\"gid\":", now->real);
-    number(line, user ? ",\"euid\":" : ",\"egid\":", now->effective);
-    number(line, user ? ",\"suid\":" : ",\"sgid\":", now->saved);
-    number(line, user ? ",\"fsuid\":" : ",\"fsgid\":", now->filesystem);
-    number(line, ",\"old\":[", old->real);
-    number(line, ",", old->effective);
-    number(line, ",", old->saved);
-    number(line, ",", old->filesystem);
-    line_text(line, "],\"changed\":");
-    line_text(line, record->flags & (WATCH_UNCHANGED | WATCH_BEFORE | WATCH_FAILED) ? "false" : "true");
-}
-
-static void end_of_task(struct line *line, const struct trace_record *record)
-{
-    int status = record->task->exit_status;
-
-    name(line, ",\"call\":", record->task->call);
-    if (record->flags & WATCH_STATUS_UNKNOWN) {
-        line_text(line, ",\"status\":null,\"exit_code\":null,\"signal\":null");
-    } else {
-        integer(line, ",\"status\":", status);
-        integer(line, ",\"exit_code\":", status >> 8 & 0xff);
-        integer(line, ",\"signal\":", status & 0x7f);
-    }
-    number(line, ",\"elapsed\":", trace_elapsed(record->task));
-}
-
 static void verdict(struct line *line, const struct trace_record *record)
 {
     if (trace_vetoed(record)) {
@@ -259,6 +191,96 @@ static void fields(struct line *line, const char *key, unsigned set)
     line_char(line, ']');
 }
 
+/* What follows the strings, cut or not. */
+static void tail(struct line *line, const struct trace_record *record, unsigned cut, unsigned encoded)
+{
+    verdict(line, record);
+    fields(line, ",\"truncated\":[", cut);
+    fields(line, ",\"encoded\":[", encoded);
+    line_text(line, "}\n");
+}
+
+static unsigned fields_to_encode(const struct trace_record *record, char *const *argv)
+{
+    unsigned encode = 0;
+
+    if (record->task->path && !utf8_is(record->task->path))
+        encode |= FIELD_PATH;
+    if (argv && !vector_is_utf8(argv))
+        encode |= FIELD_ARGV;
+    if (record->cwd && !utf8_is(record->cwd))
+        encode |= FIELD_CWD;
+    return encode;
+}
+
+/* The strings of EXEC. Returns the FIELD_ bits that were encoded; sets those that were cut. */
+static unsigned image(struct line *line, const struct trace_record *record, unsigned *cut)
+{
+    const struct task_watch *task = record->task;
+    char *const *argv = record->with_argv ? task->argv : NULL;
+    unsigned encoded = fields_to_encode(record, argv);
+    struct line rest = {NULL, 0, 0}, folder = {NULL, 0, 0}; /* counted, not written */
+    size_t end, path_end = SIZE_MAX, argv_end = SIZE_MAX;
+
+    line_text(&rest, ",\"path\":,\"argv\":,\"cwd\":null");
+    tail(&rest, record, FIELD_PATH | FIELD_ARGV | FIELD_CWD, encoded);
+    end = trace_end(record, line, rest.length);
+    if (end < SIZE_MAX) { /* half for the path, a quarter for the folder, and to the arguments what those leave */
+        size_t room = end - line->length;
+
+        string_or_null(&folder, record->cwd, encoded & FIELD_CWD, SIZE_MAX);
+        path_end = line->length + room / 2;
+        argv_end = end - 16 - (folder.length < room / 4 ? folder.length : room / 4); /* 16: `"],"cwd":` */
+    }
+    line_text(line, ",\"path\":");
+    if (!string_or_null(line, task->path, encoded & FIELD_PATH, path_end))
+        *cut |= FIELD_PATH;
+    if (record->with_argv) {
+        line_text(line, ",\"argv\":");
+        if (!argv)
+            line_text(line, "null");
+        else if (!vector(line, argv, encoded & FIELD_ARGV, argv_end))
+            *cut |= FIELD_ARGV;
+    }
+    line_text(line, ",\"cwd\":");
+    if (!string_or_null(line, record->cwd, encoded & FIELD_CWD, end))
+        *cut |= FIELD_CWD;
+    return encoded;
+}
+
+static void ids(struct line *line, const struct trace_record *record)
+{
+    const struct task_watch_ids *now = &record->task->ids, *old = &record->task->old_ids;
+    bool user = record->event == WATCH_TASK_UID;
+
+    name(line, ",\"call\":", record->task->call);
+    number(line, user ? ",\"uid\":" : ",\"gid\":", now->real);
+    number(line, user ? ",\"euid\":" : ",\"egid\":", now->effective);
+    number(line, user ? ",\"suid\":" : ",\"sgid\":", now->saved);
+    number(line, user ? ",\"fsuid\":" : ",\"fsgid\":", now->filesystem);
+    number(line, ",\"old\":[", old->real);
+    number(line, ",", old->effective);
+    number(line, ",", old->saved);
+    number(line, ",", old->filesystem);
+    line_text(line, "],\"changed\":");
+    line_text(line, record->flags & (WATCH_UNCHANGED | WATCH_BEFORE | WATCH_FAILED) ? "false" : "true");
+}
+
+static void end_of_task(struct line *line, const struct trace_record *record)
+{
+    int status = record->task->exit_status;
+
+    name(line, ",\"call\":", record->task->call);
+    if (record->flags & WATCH_STATUS_UNKNOWN) {
+        line_text(line, ",\"status\":null,\"exit_code\":null,\"signal\":null");
+    } else {
+        integer(line, ",\"status\":", status);
+        integer(line, ",\"exit_code\":", status >> 8 & 0xff);
+        integer(line, ",\"signal\":", status & 0x7f);
+    }
+    number(line, ",\"elapsed\":", trace_elapsed(record->task));
+}
+
 void trace_json(struct line *line, const struct trace_record *record)
 {
     unsigned encoded = 0, cut = 0;
@@ -285,9 +307,5 @@ void trace_json(struct line *line, const struct trace_record *record)
         error_name(line, ",\"why\":", record->lost_error);
         break;
     }
-    if (record->event != TRACE_LOST)
-        verdict(line, record);
-    fields(line, ",\"truncated\":[", cut);
-    fields(line, ",\"encoded\":[", encoded);
-    line_text(line, "}\n");
+    tail(line, record, cut, encoded);
 }

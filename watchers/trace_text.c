@@ -18,6 +18,9 @@ static const char signal_names[][10] = {
 };
 #undef NAME
 
+/* Room that a line with a limit keeps for what follows its strings: the result, who stopped it, colours. */
+#define TAIL 100
+
 static const char bold[] = "\033[1m", red[] = "\033[31m", plain[] = "\033[0m";
 
 static void signal_name(struct line *line, int signal)
@@ -68,11 +71,12 @@ static void path_and_arguments(struct line *line, const struct trace_record *rec
 {
     const struct task_watch *task = record->task;
     char *const *argv = record->with_argv ? task->argv : NULL;
+    size_t end = trace_end(record, line, TAIL);
+    size_t path_end = end < SIZE_MAX ? line->length + (end - line->length) / 2 : SIZE_MAX;
 
-    if (!escaped(line, task->path ? task->path : "?", false, trace_end(record, line, 50)))
+    if (!escaped(line, task->path ? task->path : "?", false, path_end))
         line_text(line, "...");
     if (argv) {
-        size_t end = trace_end(record, line, 100);
         bool whole = true;
 
         line_text(line, " [");

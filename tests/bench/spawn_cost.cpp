@@ -123,7 +123,7 @@ int main(int argc, char **argv) {
     unlink(target);
     if (failed || rounds < 1) return fprintf(stderr, "spawn_cost: a spawn failed\n"), 2;
     double libc = median(samples[0]), ours = median(samples[1]);
-    printf("posix_spawn %.1f us, spawn() %.1f us, ratio %.3f (%d rounds, %zu MB resident)\n", libc, ours, ours / libc,
-           rounds, resident >> 20);
+    printf("posix_spawn %.1f us, spawn() %.1f us, ratio %.3f (%d rounds, %zu MB resident)\n", libc, ours,
+           ours / libc, rounds, resident >> 20);
     return limit > 0 && ours / libc > limit;
 }

@@ -96,8 +96,10 @@ def _(tree):
 def _(tree):
     tree.refused("-w", "", "true", line="-w '' names no watcher" + SEE)
     tree.refused("-w", ":x=1", "true", line="-w ':x=1' names no watcher" + SEE)
-    tree.refused("-w", "/x/path.so", "true", line="watcher '/x/path.so': TASKWATCH_PATH is a variable of the "
-                 "library's own; give the watcher another name")
+    for own in ("disable", "follow", "strict", "quiet", "watchers", "path", "session", "library", "tests-must.run"):
+        variable = "TASKWATCH_" + own.upper().replace("-", "_").replace(".", "_")
+        tree.refused("-w", f"/x/{own}.so", "true", line=f"watcher '/x/{own}.so': {variable} is a variable of the "
+                     "library's own; give the watcher another name")
     tree.refused("-w", "/x/one.so", "-w", "/y/one.so", "true",
                  line="watchers '/x/one.so' and '/y/one.so' have the same name; rename one of them")
 
@@ -166,6 +168,13 @@ def _(tree):
     tree.refused("-o", "no/such", "echo", "ran", line=tree.work + "/no/such: No such file or directory")
     result = tree.run("-n", "-o", "%p.log", "true")
     equal((result.returncode, os.listdir(tree.work)), (0, ["folder"]))
+
+
+@test("-o with %p is a file for each process, and no file of that very name")
+def _(tree):
+    tree.run("-o", "%p.log", "-e", "exec", "true")
+    holds(all(name[:-4].isdigit() for name in os.listdir(tree.work)), os.listdir(tree.work))
+    equal(len(os.listdir(tree.work)), 1)
 
 
 @test("-o of a pipe without a reader does not wait for one before the program starts")

@@ -3,6 +3,8 @@
  * A watcher with a descriptor, good unless a macro of meson.build's table makes it a bad one. It tells of
  * its constructor, init, first event, fini and destructor, so that a test sees which of its code has run.
  */
+#include <errno.h>
+
 #include "says.h"
 
 #ifndef ABI
@@ -43,7 +45,7 @@ __attribute__((unused)) static int notify(struct notifier_block *nb, unsigned lo
     return NOTIFY_DONE;
 }
 
-/* The options may be changed in place; the test compares what is left of them with what it passed. */
+/* Does what an init may do: changes its options in place, spoils errno. */
 __attribute__((unused)) static const char *init(struct notifier_block *nb, char *options)
 {
     char line[128];
@@ -52,6 +54,7 @@ __attribute__((unused)) static const char *init(struct notifier_block *nb, char 
     snprintf(line, sizeof line, "init '%s'", options);
     says(nb, 1, line);
     memset(options, '#', strlen(options));
+    errno = EIO;
     return NULL;
 }
 

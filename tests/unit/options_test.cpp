@@ -27,7 +27,9 @@ const Case cases[] = {
     {"Two", "a=1,b=2", {{"a", "1"}, {"b", "2"}}},
     {"ValueWithCommas", "events=exec,exit", {{"events", "exec,exit"}}},
     {"ValueWithCommasBeforeAnother", "events=exec,exit,file=/x", {{"events", "exec,exit"}, {"file", "/x"}}},
-    {"ValueWithCommasAfterAnother", "file=/x,events=exec,exit,uid", {{"file", "/x"}, {"events", "exec,exit,uid"}}},
+    {"ValueWithCommasAfterAnother",
+     "file=/x,events=exec,exit,uid",
+     {{"file", "/x"}, {"events", "exec,exit,uid"}}},
     {"ValueWithEquals", "a=b=c", {{"a", "b=c"}}},
     {"ValueWithEqualsAfterAnother", "a=1,b=c=d", {{"a", "1"}, {"b", "c=d"}}},
     {"EmptyValue", "a=", {{"a", ""}}},
@@ -58,6 +60,7 @@ TEST_P(Options, AreSplit) {
     EXPECT_EQ(taskwatch_next_option(&rest, &value), nullptr) << "the end is the end";
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, Options, testing::ValuesIn(cases), [](const auto &info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Cases, Options, testing::ValuesIn(cases),
+                         [](const auto &info) { return info.param.name; });
 
 }  // namespace

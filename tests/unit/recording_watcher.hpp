@@ -28,7 +28,8 @@ struct RecordingWatcher {
         if (!self->log->empty()) *self->log += ' ';
         *self->log += self->name;
         if (action & WATCH_STOPPED) *self->log += "(stopped)";
-        if (self->inside) self->inside(action, *static_cast<task_watch *>(task));
+        // A copy: it may replace itself.
+        if (auto inside = self->inside) inside(action, *static_cast<task_watch *>(task));
         return self->returns;
     }
 };

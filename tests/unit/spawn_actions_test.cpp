@@ -58,8 +58,12 @@ const NamedCase file_actions[] = {
          posix_spawn_file_actions_adddup2(&c.actions, 20, 20);
      },
      {"\nfd 20 flags"}},
-    {"Dup2OntoItselfClosed", [](Call &c) { posix_spawn_file_actions_adddup2(&c.actions, 20, 20); }, {"error EBADF"}},
-    {"Dup2OfAClosedOne", [](Call &c) { posix_spawn_file_actions_adddup2(&c.actions, 20, 21); }, {"error EBADF"}},
+    {"Dup2OntoItselfClosed",
+     [](Call &c) { posix_spawn_file_actions_adddup2(&c.actions, 20, 20); },
+     {"error EBADF"}},
+    {"Dup2OfAClosedOne",
+     [](Call &c) { posix_spawn_file_actions_adddup2(&c.actions, 20, 21); },
+     {"error EBADF"}},
     {"OpenCreates",
      [](Call &c) {
          umask(027);
@@ -112,7 +116,9 @@ const NamedCase file_actions[] = {
     {"ChdirMovesARelativeProgram",
      [](Call &c) { posix_spawn_file_actions_addchdir_np(&c.actions, "/usr"); },
      {"error ENOENT"}},
-    {"ChdirToNothing", [](Call &c) { posix_spawn_file_actions_addchdir_np(&c.actions, "/nothing"); }, {"error ENOENT"}},
+    {"ChdirToNothing",
+     [](Call &c) { posix_spawn_file_actions_addchdir_np(&c.actions, "/nothing"); },
+     {"error ENOENT"}},
     {"Fchdir",
      [](Call &c) {
          open_at(20, "/usr", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -256,7 +262,7 @@ const NamedCase searches[] = {
     {"LongElements",
      [](Call &c) {
          make_folders(c);
-         c.path = "/" + std::string(3000, 'x') + ":" + std::string(80, '/') + std::string(400, '/') + "dev:good";
+         c.path = "/" + std::string(3000, 'x') + ":" + std::string(480, '/') + "dev:good";
      },
      {"error ENAMETOOLONG"}},
     {"LongButRight",

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: MIT
 // One call of posix_spawn, the genuine one or ours, in a process of its own, and all that can be seen of it
 // as text: what the caller got, and what the child found itself to be. Two texts are equal or they are not.
-//
-// The child is this very test program: with PROBE_OUT in its environment it writes down its state
-// and ends before any test runs.
 #pragma once
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -15,7 +11,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -24,7 +19,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -32,83 +26,10 @@
 #include <vector>
 
 #include "spawn.hpp"
+#include "spawn_probe.hpp"
 #include "sys.hpp"
 
 namespace spawn_case {
-
-inline std::string link_target(const std::string &path) {
-    char target[PATH_MAX];
-    ssize_t length = readlink(path.c_str(), target, sizeof target);
-    std::string text(target, length > 0 ? size_t(length) : 0);
-    for (const char *kind : {"pipe:", "socket:"})  // numbered anew in each run
-        if (text.starts_with(kind)) return kind;
-    return text;
-}
-
-inline std::string contents(const std::string &path) {
-    std::string text;
-    if (FILE *file = fopen(path.c_str(), "re")) {
-        for (int c; (c = getc(file)) != EOF;) text += char(c);
-        fclose(file);
-    }
-    return text;
-}
-
-inline void write_file(const std::string &path, const std::string &text, mode_t mode) {
-    FILE *file = fopen(path.c_str(), "we");
-    fwrite(text.data(), 1, text.size(), file);
-    fclose(file);
-    chmod(path.c_str(), mode);
-}
-
-inline const char *whose(pid_t id, pid_t parents) { return id == getpid() ? "own" : id == parents ? "parent's" : "other"; }
-
-// The child's side. Descriptors first: everything after this opens some.
-inline void write_state(const char *path, int argc, char **argv) {
-    std::string text;
-    DIR *directory = opendir("/proc/self/fd");
-    std::vector<std::string> descriptors(1024);
-    while (dirent *entry = readdir(directory)) {
-        int fd = atoi(entry->d_name);
-        if (entry->d_name[0] == '.' || fd == dirfd(directory)) continue;
-        struct stat status;
-        fstat(fd, &status);
-        char line[64];
-        snprintf(line, sizeof line, "fd %d flags %x mode %o ", fd, fcntl(fd, F_GETFL), status.st_mode & 07777);
-        descriptors[size_t(fd)] = line + link_target("/proc/self/fd/" + std::string(entry->d_name)) + "\n";
-    }
-    closedir(directory);
-    for (auto &line : descriptors) text += line;
-    std::string status = contents("/proc/self/status");
-    for (const char *key : {"SigPnd:", "ShdPnd:", "SigBlk:", "SigIgn:", "SigCgt:", "Umask:"}) {
-        size_t at = status.find(key);
-        text += status.substr(at, status.find('\n', at) + 1 - at);
-    }
-    sched_param parameter = {};
-    sched_getparam(0, &parameter);
-    uid_t uid[3];
-    gid_t gid[3];
-    getresuid(uid, uid + 1, uid + 2);
-    getresgid(gid, gid + 1, gid + 2);
-    int tty = open("/dev/tty", O_RDONLY | O_CLOEXEC);
-    char line[256];
-    snprintf(line, sizeof line, "policy %d priority %d\nids %u %u %u, %u %u %u\nsession %s, group %s, foreground %s\n",
-             sched_getscheduler(0), parameter.sched_priority, uid[0], uid[1], uid[2], gid[0], gid[1], gid[2],
-             whose(getsid(0), getsid(getppid())), whose(getpgid(0), getpgid(getppid())),
-             tty < 0 ? "none" : whose(tcgetpgrp(tty), getpgid(getppid())));
-    text += line;
-    text += "folder " + link_target("/proc/self/cwd") + "\nimage " +
-            reinterpret_cast<const char *>(getauxval(AT_EXECFN)) + "\n";
-    for (int i = 0; i < argc; i++) text += std::string("argument ") + argv[i] + "\n";
-    write_file(path, text, 0644);
-}
-
-[[gnu::constructor]] inline void become_probe(int argc, char **argv, char **) {
-    const char *path = getenv("PROBE_OUT");
-    if (!path) return;
-    write_state(path, argc, argv);
-    _exit(23);
-}
 
 // The call to make. Prepare functions fill it in, in the process that makes it, in an empty folder.
 struct Call {
@@ -122,7 +43,6 @@ struct Call {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     bool pass_actions = true, pass_attributes = true;
-    void (*before_wait)(pid_t) = nullptr;
 
     void set_flags(int flags) { posix_spawnattr_setflags(&attributes, short(flags)); }
 };
@@ -160,6 +80,14 @@ inline taskwatch::SpawnRequest request_for(const char *file, char *const *argv, 
     return request;
 }
 
+inline char true_program[] = "/bin/true";
+inline char *const true_arguments[] = {true_program, nullptr};
+
+inline taskwatch::SpawnRequest request_for_true() {
+    return request_for(true_program, true_arguments, environ);
+}
+
+inline int refuse(void *, pid_t) { return EAGAIN; }
 // As the wrapper calls it.
 inline taskwatch::SpawnResult spawn_blocked(const taskwatch::SpawnRequest &request) {
     auto mask = taskwatch::sys::set_signal_mask(taskwatch::sys::all_signals);
@@ -230,7 +158,8 @@ inline std::string make(Call &call, Spawner spawner, Prepare prepare) {
     char line[256];
     int status = -1;
     snprintf(line, sizeof line, "error %s, pid %s, mask %s\n",
-             error > 0 ? strerrorname_np(error) : std::to_string(error).c_str(), pid == -7 ? "untouched" : "written",
+             error > 0 ? strerrorname_np(error) : std::to_string(error).c_str(),
+             pid == -7 ? "untouched" : "written",
              memcmp(&before, &after, 8) ? "changed" : "kept");
     std::string text = line;
     if (error) {  // otherwise a child that was quick may have sent its own already
@@ -238,9 +167,9 @@ inline std::string make(Call &call, Spawner spawner, Prepare prepare) {
                  int(announced.runs));
         text += line;
     } else {
-        if (call.before_wait) call.before_wait(pid);
         pid_t found = wait_for(pid, &status);
-        snprintf(line, sizeof line, "wait %s, status %x\n", found == pid ? "found it" : strerrorname_np(errno), status);
+        const char *what = found == pid ? "found it" : strerrorname_np(errno);
+        snprintf(line, sizeof line, "wait %s, status %x\n", what, status);
         text += line;
     }
     rlimit limit;  // a case may have left us without descriptors
@@ -370,7 +299,8 @@ inline void expect_as_libc(const NamedCase &named) {
     std::string expected = observe(genuine, named.prepare), ours = observe(own, named.prepare);
     EXPECT_EQ(ours, expected);
     expected += "END";
-    for (const char *part : named.expected) EXPECT_NE(expected.find(part), std::string::npos) << part << "\n" << expected;
+    for (const char *part : named.expected)
+        EXPECT_NE(expected.find(part), std::string::npos) << part << "\n" << expected;
 }
 
 }  // namespace spawn_case

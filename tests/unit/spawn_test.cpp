@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // spawn() beside the genuine posix_spawn: every attribute, and what a failed one leaves behind. Each case
 // is made twice in processes of their own and must read the same. File actions and searches are in
-// spawn_actions_test.cpp; vetoes, deaths and odd contexts in spawn_end_test.cpp.
+// spawn_actions_test.cpp; vetoes and deaths in spawn_end_test.cpp; odd callers in spawn_context_test.cpp.
 #include "spawn_case.hpp"
+#include "spawn_child.hpp"
 
 using namespace spawn_case;
+using namespace taskwatch;
 
 namespace {
 
@@ -49,7 +51,7 @@ const NamedCase attributes[] = {
          signal(45, SIG_IGN);
          signal(SIGUSR1, [](int) {});
      },
-     {"SigCgt:\t0000000000000000"}},
+     {"1\nSigCgt"}},
     {"DefaultForAnIgnoredOne",
      [](Call &c) {
          signal(SIGHUP, SIG_IGN);
@@ -111,7 +113,9 @@ const NamedCase attributes[] = {
      },
      {"ids 7 65534 65534, 12 13 13"},
      true},
-    {"Scheduler", [](Call &c) { scheduler(c, POSIX_SPAWN_SETSCHEDULER, SCHED_BATCH, 0); }, {"policy 3 priority 0"}},
+    {"Scheduler",
+     [](Call &c) { scheduler(c, POSIX_SPAWN_SETSCHEDULER, SCHED_BATCH, 0); },
+     {"policy 3 priority 0"}},
     {"SchedulerRealTime",
      [](Call &c) { scheduler(c, POSIX_SPAWN_SETSCHEDULER | POSIX_SPAWN_SETSCHEDPARAM, SCHED_RR, 3); },
      {"policy 2 priority 3"},
@@ -126,7 +130,9 @@ const NamedCase attributes[] = {
      },
      {"policy 1 priority 2"},
      true},
-    {"ParameterRefused", [](Call &c) { scheduler(c, POSIX_SPAWN_SETSCHEDPARAM, SCHED_OTHER, 5); }, {"error EINVAL"}},
+    {"ParameterRefused",
+     [](Call &c) { scheduler(c, POSIX_SPAWN_SETSCHEDPARAM, SCHED_OTHER, 5); },
+     {"error EINVAL"}},
     {"UseVfork", [](Call &c) { c.set_flags(POSIX_SPAWN_USEVFORK); }, {"error 0"}},
     {"AllAttributes",
      [](Call &c) {
@@ -207,6 +213,57 @@ TEST(Spawn, WorksWhereAFilterRefusesClone3WithEperm) {
     std::string text = observe(own, [](Call &) { refuse_system_call(SYS_clone3, EPERM); });
     EXPECT_NE(text.find("error 0, pid written"), std::string::npos) << text;
     EXPECT_NE(text.find("status 1700"), std::string::npos) << text;
+}
+
+TEST(SpawnCanDo, WhatLibcsFunctionsWrite) {
+    posix_spawn_file_actions_t list;
+    posix_spawn_file_actions_init(&list);
+    ASSERT_EQ(posix_spawn_file_actions_addclose(&list, 11), 0);
+    ASSERT_EQ(posix_spawn_file_actions_adddup2(&list, 12, 13), 0);
+    ASSERT_EQ(posix_spawn_file_actions_addopen(&list, 14, "/one", 15, 16), 0);
+    ASSERT_EQ(posix_spawn_file_actions_addchdir_np(&list, "/two"), 0);
+    ASSERT_EQ(posix_spawn_file_actions_addfchdir_np(&list, 17), 0);
+    ASSERT_EQ(posix_spawn_file_actions_addclosefrom_np(&list, 18), 0);
+    ASSERT_EQ(posix_spawn_file_actions_addtcsetpgrp_np(&list, 19), 0);
+    EXPECT_TRUE(spawn_can_do(&list, nullptr));
+    ASSERT_EQ(list.__used, 7);
+    auto *action = reinterpret_cast<FileAction *>(list.__actions);
+    for (unsigned i = 0; i < 7; i++) EXPECT_EQ(action[i].tag, i);
+    EXPECT_EQ(unsigned(FileAction::tcsetpgrp), 6u);
+    EXPECT_EQ(action[0].with.fd, 11);
+    EXPECT_EQ(action[1].with.dup2.from, 12);
+    EXPECT_EQ(action[1].with.dup2.to, 13);
+    EXPECT_EQ(action[2].with.open.fd, 14);
+    EXPECT_STREQ(action[2].with.open.path, "/one");
+    EXPECT_EQ(action[2].with.open.flags, 15);
+    EXPECT_EQ(action[2].with.open.mode, 16u);
+    EXPECT_STREQ(action[3].with.path, "/two");
+    EXPECT_EQ(action[4].with.fd, 17);
+    EXPECT_EQ(action[5].with.fd, 18);
+    EXPECT_EQ(action[6].with.fd, 19);
+
+    action[6].tag = 7;
+    EXPECT_FALSE(spawn_can_do(&list, nullptr)) << "a tag of the future";
+    action[6].tag = 6;
+    action[6].with.fd = -1;
+    EXPECT_FALSE(spawn_can_do(&list, nullptr)) << "a number that libc would not have taken";
+    action[6].with.fd = 19;
+    list.__allocated = 6;
+    EXPECT_FALSE(spawn_can_do(&list, nullptr)) << "more elements than there is room for";
+    list.__allocated = 7;
+    EXPECT_TRUE(spawn_can_do(&list, nullptr));
+    posix_spawn_file_actions_destroy(&list);
+}
+
+TEST(SpawnCanDo, KnownFlagsAndEmptyLists) {
+    posix_spawnattr_t attributes = {};
+    posix_spawn_file_actions_t list = {};
+    EXPECT_TRUE(spawn_can_do(nullptr, nullptr));
+    EXPECT_TRUE(spawn_can_do(&list, &attributes));
+    attributes.__flags = 0xff;
+    EXPECT_TRUE(spawn_can_do(&list, &attributes));
+    attributes.__flags = 0x100;  // setcgroup, from 2.39 on
+    EXPECT_FALSE(spawn_can_do(&list, &attributes));
 }
 
 }  // namespace

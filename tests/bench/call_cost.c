@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a wrapped call costs beside the genuine one, in one process under preload:
+ *   call_cost [ROUNDS]
+ * Run by scripts/bench with the watchers that a row is about.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "interleave.h"
+
+extern char **environ;
+static const char *target = "/bin/true";
+
+static void fork_and_wait(void *fork_function)
+{
+    pid_t (*do_fork)(void) = (pid_t(*)(void))fork_function;
+    pid_t pid = do_fork();
+    if (pid == 0)
+        _exit(0);
+    int status;
+    waitpid(pid, &status, 0);
+}
+
+static pid_t spawned;
+static void spawn_only(void *spawn_function)
+{
+    int (*do_spawn)(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, char *const[],
+                    char *const[]) = spawn_function;
+    char *argv[] = {(char *)target, NULL};
+    if (spawned > 0)
+        waitpid(spawned, NULL, 0);
+    do_spawn(&spawned, target, NULL, NULL, argv, environ);
+}
+
+static void seteuid_same(void *function)
+{
+    int (*set)(uid_t) = (int (*)(uid_t))function;
+    for (int i = 0; i < 100; i++)
+        if (set(geteuid()) != 0)
+            abort();
+}
+
+int main(int argc, char **argv)
+{
+    int rounds = argc > 1 ? atoi(argv[1]) : 1500;
+    void *libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
+    void *genuine_fork = dlsym(libc, "fork"), *genuine_spawn = dlsym(libc, "posix_spawn");
+    void *genuine_seteuid = dlsym(libc, "seteuid");
+    struct variant forks[] = {{"fork: genuine", fork_and_wait, genuine_fork},
+                              {"fork: genuine again", fork_and_wait, genuine_fork},
+                              {"fork: wrapped", fork_and_wait, (void *)fork}};
+    interleave("fork + _exit + waitpid", forks, 3, rounds);
+    struct variant spawns[] = {{"posix_spawn: genuine", spawn_only, genuine_spawn},
+                               {"posix_spawn: genuine again", spawn_only, genuine_spawn},
+                               {"posix_spawn: wrapped", spawn_only, (void *)posix_spawn}};
+    interleave("posix_spawn, previous child reaped first", spawns, 3, rounds / 2);
+    struct variant ids[] = {{"seteuid x 100: genuine", seteuid_same, genuine_seteuid},
+                            {"seteuid x 100: genuine again", seteuid_same, genuine_seteuid},
+                            {"seteuid x 100: wrapped", seteuid_same, (void *)seteuid}};
+    interleave("seteuid to the same id", ids, 3, rounds / 4);
+    return 0;
+}
