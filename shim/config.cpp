@@ -14,7 +14,7 @@ namespace {
 constexpr std::string_view prefix = "TASKWATCH_";
 
 // Variables of the library, its launcher and its tests: no watcher's options.
-constexpr std::string_view taken[] = {"DISABLE", "FOLLOW",  "STRICT",  "QUIET",          "WATCHERS",
+constexpr std::string_view taken[] = {"DISABLE", "FOLLOW",  "STRICT",  "QUIET",         "WATCHERS",
                                       "PATH",    "SESSION", "LIBRARY", "TESTS_MUST_RUN"};
 
 const char *text(char *const *envp, const char *name) {

@@ -22,10 +22,10 @@ struct Config {
 // Pointers into `envp` (which may be null). An empty text counts as unset. Async-signal-safe.
 Config read_config(char *const *envp, bool secure);
 
-// The variable that holds the options of `watcher` (a name or a path), as in TASKWATCH_<NAME>: basename without
-// ".so", upper case, other bytes '_'. 0; EINVAL: no name, or one that would collide with the library's own
-// variables (DISABLE, FOLLOW, STRICT, QUIET, WATCHERS, PATH, SESSION, LIBRARY, TESTS_MUST_RUN); ENAMETOOLONG: the
-// variable's name would have more than 63 bytes. Async-signal-safe; ret_name is valid only with 0.
+// The variable that holds the options of `watcher` (a name or a path), as in TASKWATCH_<NAME>: basename
+// without ".so", upper case, other bytes '_'. 0; EINVAL: no name, or one that would collide with the
+// library's own variables (DISABLE, FOLLOW, STRICT, QUIET, WATCHERS, PATH, SESSION, LIBRARY, TESTS_MUST_RUN);
+// ENAMETOOLONG: the variable's name would have more than 63 bytes. Async-signal-safe.
 [[nodiscard]] int option_variable(const char *watcher, char (&ret_name)[64]);
 
 }  // namespace taskwatch

@@ -58,7 +58,7 @@ void end_unseen(const Creation &c, pid_t child) {
 bool begin_creation(Thread &thread, Creation &c) {
     park_if_ending();
     // All signals, from before INIT until the child is released: a handler that jumped away would leave it held.
-    if (process.wants(WATCH_MASK_INIT | WATCH_MASK_CLONE)) {
+    if (process.wants(WATCH_MASK_INIT | WATCH_MASK_CLONE) && !process.quiet) {
         c.mask = sys::set_signal_mask(sys::all_signals);
         thread.signals_blocked = c.blocked = true;
     }
@@ -135,7 +135,8 @@ void arrive_in_child(Thread &thread, Creation &c) {
     bool released = !c.gate || wait_at_gate(c.gate, c.leave_pid);
     veto_after_fork_in_child(c.ticket);
     thread.creating = nullptr;
-    pid_t pid = sys::getpid();
+    // Quiet: the child does not ask for its own pid, and is 0 in its own records.
+    pid_t pid = process.quiet ? 0 : sys::getpid();
     c.child.pid = c.child.tgid = pid;
     if (c.child.start_ns == 0) c.child.start_ns = boottime_ns();
     thread.tid = pid;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Lifecycle: a task ends. EXIT, then FREE, once, before its parent can learn of it through a wait
 // function: by the task itself, or on behalf of one that could not run code.
+#include <sys/wait.h>
+
 #include <cerrno>
 
 #include "ledger.hpp"
@@ -21,11 +23,35 @@ void tell_end(Thread &thread, const Task &task, const char *call, int status, un
     }
 }
 
+// The status of a child of this process that is dead and not waited for: looked at, left where it is.
+bool look_at_corpse(pid_t pid, int &ret_status) {
+    siginfo_t info = {};
+    if (sys::call(SYS_waitid, P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0) != 0) return false;
+    if (info.si_pid != pid) return false;
+    ret_status = info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8
+                                            : info.si_status | (info.si_code == CLD_DUMPED ? 0x80 : 0);
+    return true;
+}
+
+void end_dead(void *, const Task &task) {
+    int status = 0;
+    bool known = task.pid != 0 && look_at_corpse(task.pid, status);
+    end_on_behalf(task, status, known, "sweep");
+}
+
+// What nobody else is left to tell: children that nobody waited for, orphans, threads without storage of
+// ours. The session's first process looks at its end, and when it is gone each one does at its own: the last
+// is among them, and would not know that it is while the dead are counted.
+void end_others(const Task &task) {
+    if (ledger.living() <= 1 || process.quiet) return;
+    if (task.pid == ledger.root() || sys::call(SYS_kill, ledger.root(), 0) == -ESRCH) sweep_dead();
+}
+
 }  // namespace
 
 void park_if_ending() {
     pid_t ender = process.ender.load(std::memory_order_relaxed);
-    if (ender == 0) [[likely]] return;
+    if (ender == 0 || process.quiet) [[likely]] return;
     if (ender == sys::gettid()) return;
     // Microseconds to live. A fork's child has no such thread any more, nor has a vfork child's parent.
     if (sys::getpid() != process.main.pid) return;
@@ -37,6 +63,7 @@ void end_task(Thread &thread, Task &task, const char *call, int status, bool gro
         pid_t nobody = 0;
         if (!process.ender.compare_exchange_strong(nobody, thread.tid)) park_if_ending();
     }
+    if (group) end_others(task);
     if (!ledger.claim_end(task) || task.ended) return;
     task.ended = true;
     tell_end(thread, task, call, status, take_adopted_flag(task));
@@ -63,7 +90,7 @@ void end_reaped_child(pid_t pid, int status, const char *call) {
 }
 
 int sweep_dead() {
-    return ledger.for_each_dead([](void *, const Task &task) { end_on_behalf(task, 0, false, "sweep"); }, nullptr);
+    return ledger.for_each_dead(end_dead, nullptr);
 }
 
 }  // namespace taskwatch

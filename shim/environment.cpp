@@ -43,7 +43,8 @@ std::string_view file_name(std::string_view path) {
 }
 
 void *map(size_t bytes) {
-    long address = sys::call(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    long address =
+        sys::call(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return address < 0 && address > -4096 ? nullptr : reinterpret_cast<void *>(address);
 }
 
@@ -223,9 +224,9 @@ void PassedEnvironment::Draft::edit_preload_entry(const char *entry, bool is_las
     if (include && !is_last) return keep(entry);
     const char *value = entry + preload.size();
     char *to = text_out_ && text_ + preload.size() < text_room_ ? text_out_ + text_ : nullptr;
-    PreloadResult result = edit_preload(value, inheritance_.names_, include ? PreloadEdit::include : PreloadEdit::exclude,
-                                        first_library_, to ? to + preload.size() : nullptr,
-                                        to ? text_room_ - text_ - preload.size() : 0);
+    PreloadResult result = edit_preload(
+        value, inheritance_.names_, include ? PreloadEdit::include : PreloadEdit::exclude, first_library_,
+        to ? to + preload.size() : nullptr, to ? text_room_ - text_ - preload.size() : 0);
     if (result.same && last_preload_) return keep(entry);
     changed_ = true;
     if (result.length == 0) {
@@ -282,7 +283,9 @@ PassedEnvironment::PassedEnvironment(char *const *envp, const Inheritance &inher
     void *memory = inline_;
     if (draft.bytes() > inline_bytes) {
         for (size_t i = 0; i < Inheritance::max_variables && inheritance.variable(i); ++i)
-            if (starts_with(inheritance.variable(i), quiet) && is_on(inheritance.variable(i) + quiet.size(), false)) return;
+            if (starts_with(inheritance.variable(i), quiet) &&
+                is_on(inheritance.variable(i) + quiet.size(), false))
+                return;
         mapped_ = draft.bytes();
         if (!(mapping_ = map(mapped_))) return;
         memory = mapping_;

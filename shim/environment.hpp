@@ -26,8 +26,8 @@ bool environment_switch(char *const *envp, const char *name, bool otherwise);
 class Inheritance {
   public:
     // Remembers how LD_PRELOAD names us and every TASKWATCH_* variable of `envp` but TASKWATCH_DISABLE and
-    // TASKWATCH_SESSION. `library`: our path, absolute; null when we were not preloaded but linked: nothing is
-    // repaired then. An entry of LD_PRELOAD with the same file name counts as us as well: "libtaskwatch.so"
+    // TASKWATCH_SESSION. `library`: our path, absolute; null when we were not preloaded but linked: nothing
+    // is repaired then. An entry of LD_PRELOAD with the same file name counts as us too: "libtaskwatch.so"
     // and "/usr/$LIB/libtaskwatch.so" are left as they are, "./libtaskwatch.so" is replaced by `library` for
     // descendants, which may run in another folder.
     // 0; ENOMEM (what had room is remembered); EINVAL: ld.so cannot be told this path (it has a ':', a space,
@@ -61,9 +61,9 @@ class Inheritance {
 
 // How a passed environment has to look.
 enum class Repair {
-    follow,   // the image will load us: name us in LD_PRELOAD, add what is missing
-    leave,    // it will not: take us out of LD_PRELOAD, leave the TASKWATCH_* variables as they are
-    take_out, // TASKWATCH_FOLLOW=0: take us and the session out
+    follow,    // the image will load us: name us in LD_PRELOAD, add what is missing
+    leave,     // it will not: take us out of LD_PRELOAD, leave the TASKWATCH_* variables as they are
+    take_out,  // TASKWATCH_FOLLOW=0: take us and the session out
 };
 
 // A repaired copy of `envp`, or `envp` itself when nothing has to change. Lives on the caller's stack;
@@ -71,14 +71,16 @@ enum class Repair {
 // memory is to be had, or the environment grows meanwhile, envp is passed as it is; also if it does not fit
 // inline while TASKWATCH_QUIET is inherited (R16: no new mapping).
 //
-// A variable that the program passes itself wins over what was captured, TASKWATCH_SESSION aside. If LD_PRELOAD
-// appears more than once, the last one is repaired, which is the one ld.so obeys. TASKWATCH_DISABLE on in
-// `envp`: nothing is repaired, we are taken out of nothing. A null envp is an empty one, as for execve(2).
+// A variable that the program passes itself wins over what was captured, TASKWATCH_SESSION aside. If
+// LD_PRELOAD appears more than once, the last one is repaired, which is the one ld.so obeys.
+// TASKWATCH_DISABLE on in `envp`: nothing is repaired, we are taken out of nothing. A null envp is an empty
+// one, as for execve(2).
 // Async-signal-safe, vfork child included, but see mapping().
 class PassedEnvironment {
   public:
-    // `first_library`: an ASan runtime to be named before us in LD_PRELOAD (Target::first_library), "" for none.
-    PassedEnvironment(char *const *envp, const Inheritance &inheritance, Repair repair, const char *first_library);
+    // `first_library`: an ASan runtime to be named before us (Target::first_library), "" for none.
+    PassedEnvironment(char *const *envp, const Inheritance &inheritance, Repair repair,
+                      const char *first_library);
     ~PassedEnvironment();
     PassedEnvironment(const PassedEnvironment &) = delete;
     PassedEnvironment &operator=(const PassedEnvironment &) = delete;
@@ -86,8 +88,8 @@ class PassedEnvironment {
     char *const *get() const { return result_; }
     bool changed() const { return result_ != original_; }
 
-    // The mapping in use, or null. A child on its parent's memory (vfork, posix_spawn) whose exec succeeds never
-    // runs the destructor: the parent has to munmap it, or each such exec loses a few pages.
+    // The mapping in use, or null. A child on its parent's memory (vfork, posix_spawn) whose exec succeeds
+    // never runs the destructor: the parent has to munmap it, or each such exec loses a few pages.
     void *mapping() const { return mapping_; }
     size_t mapped() const { return mapped_; }
 

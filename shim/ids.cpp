@@ -27,7 +27,7 @@ bool same(const task_watch_ids &a, const task_watch_ids &b) {
 int change_ids(const IdCall &call) {
     Thread &thread = self();
     uint32_t mask = is_user(call) ? WATCH_MASK_UID : WATCH_MASK_GID;
-    if (thread.in_callback || !wanted(mask)) return call.genuine(call.context);
+    if (thread.in_callback || !wanted(mask) || process.quiet) return call.genuine(call.context);
     park_if_ending();
     task_watch_ids before = read_ids(call);
     auto record_of = [&] {

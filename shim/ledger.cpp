@@ -8,6 +8,7 @@
 #include <sys/ipc.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include <cstring>
@@ -361,6 +362,14 @@ bool Ledger::find(pid_t pid, Task &ret_task) const {
     return false;
 }
 
+// Gone, or dead and waiting for its parent, which we are.
+static bool is_dead(pid_t pid) {
+    if (sys::call(SYS_kill, pid, 0) == -ESRCH) return true;
+    siginfo_t info = {};
+    return sys::call(SYS_waitid, P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0) == 0 &&
+           info.si_pid == pid;
+}
+
 int Ledger::for_each_dead(void (*visit)(void *, const Task &), void *context) const {
     if (!attached()) return 0;
     int found = 0;
@@ -370,7 +379,7 @@ int Ledger::for_each_dead(void (*visit)(void *, const Task &), void *context) co
         if (!load(i, task)) continue;
         // Made but never settled: it hangs on its creator (which was killed between INIT and the real call).
         pid_t pid = task.pid ? task.pid : slot_at(i)->creator.load(std::memory_order_relaxed);
-        if (pid <= 0 || sys::call(SYS_kill, pid, 0) != -ESRCH) continue;
+        if (pid <= 0 || !is_dead(pid)) continue;
         visit(context, task);
         found++;
     }

@@ -64,8 +64,8 @@ class Entries {
 
 // Where we go.
 struct Place {
-    bool in_front = false;   // before all entries
-    bool behind = false;     // behind entry `index`, otherwise instead of it
+    bool in_front = false;  // before all entries
+    bool behind = false;    // behind entry `index`, otherwise instead of it
     size_t index = SIZE_MAX;
     bool asan_before = false;  // an ASan runtime of the user's stands before that place
 };
@@ -76,7 +76,8 @@ Place find_place(std::string_view value, const PreloadNames &names) {
     size_t first_foreign = 0;
     Entries entries(value, names);
     for (Entry entry = entries.next(); !entry.text.empty(); entry = entries.next()) {
-        bool counts = entry.kind == Kind::us && (place.index == SIZE_MAX || (first_is_asan && !place.asan_before));
+        bool counts =
+            entry.kind == Kind::us && (place.index == SIZE_MAX || (first_is_asan && !place.asan_before));
         if (counts) {
             place.index = entry.index;
             place.asan_before = first_is_asan;
@@ -87,19 +88,22 @@ Place find_place(std::string_view value, const PreloadNames &names) {
             first_foreign = entry.index;
         }
     }
-    if (first_is_asan && !place.asan_before) return {.behind = true, .index = first_foreign, .asan_before = true};
+    if (first_is_asan && !place.asan_before)
+        return {.behind = true, .index = first_foreign, .asan_before = true};
     if (place.index == SIZE_MAX) place.in_front = true;
     return place;
 }
 
 class Output {
   public:
-    Output(std::string_view old, char *out, size_t capacity) : rest_of_old_(old), out_(out), capacity_(capacity) {}
+    Output(std::string_view old, char *out, size_t capacity)
+        : rest_of_old_(old), out_(out), capacity_(capacity) {}
 
     void put(std::string_view text) {
         same_ = same_ && rest_of_old_.starts_with(text);
         if (same_) rest_of_old_.remove_prefix(text.size());
-        for (size_t i = 0; out_ && i < text.size() && length_ + i < capacity_; ++i) out_[length_ + i] = text[i];
+        for (size_t i = 0; out_ && i < text.size() && length_ + i < capacity_; ++i)
+            out_[length_ + i] = text[i];
         length_ += text.size();
     }
     bool empty() const { return length_ == 0; }

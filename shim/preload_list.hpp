@@ -32,9 +32,10 @@ struct PreloadResult {
     bool same;      // it is the old one
 };
 
-// Edits `value`. `first_library` ("" for none): the ASan runtime that the target needs first; used with `include`.
-// A list that begins with an ASan runtime of the user's own gets us behind it: in front we would end the
-// program. Writes at most `capacity` bytes to `out` (null: nothing); the result counts all. Async-signal-safe.
+// Edits `value`. `first_library` ("" for none): the ASan runtime that the target needs first; used with
+// `include`. A list that begins with an ASan runtime of the user's own gets us behind it: in front we would
+// end the program. Writes at most `capacity` bytes to `out` (null: nothing); the result counts all.
+// Async-signal-safe.
 PreloadResult edit_preload(std::string_view value, const PreloadNames &names, PreloadEdit edit,
                            std::string_view first_library, char *out, size_t capacity);
 

@@ -113,7 +113,7 @@ struct ProcPath {
         if (sys::call(SYS_newfstatat, AT_FDCWD, path.text, &st, 0) != 0 || identity_of(st) != identity ||
             S_ISREG(st.st_mode))
             continue;
-        // O_NONBLOCK for the open alone: a FIFO without a reader. A slow reader is waited for, as it is on fd 2.
+        // O_NONBLOCK for the open alone: a FIFO without a reader. A slow reader is waited for, as on fd 2.
         constexpr int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
         long fd = sys::call(SYS_openat, AT_FDCWD, path.text, flags);
         if (fd < 0) return {fd};
@@ -151,7 +151,8 @@ inline Outlet session_stream(int stream) {
     Places places{stream};
     for (int i = 0; i < Places::count; i++) {
         ProcPath path(ledger.root(), places[i]);
-        if (sys::call(SYS_newfstatat, AT_FDCWD, path.text, &ret_stat, 0) == 0 && identity_of(ret_stat) == identity)
+        if (sys::call(SYS_newfstatat, AT_FDCWD, path.text, &ret_stat, 0) == 0 &&
+            identity_of(ret_stat) == identity)
             return true;
     }
     return false;

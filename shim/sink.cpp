@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Where watchers write (taskwatch_sink_* and taskwatch_write of taskwatch.h): finds a descriptor that
 // is still the file it was, and sees to it that no signal of a failed write reaches the program. How the
-// session's own streams are found is in session_stream.hpp; what a record looks like is the watcher's business.
+// session's own streams are found is in session_stream.hpp; what a record looks like is the watcher's
+// business.
 //
 // We are guests in the program's descriptor table. A number alone proves nothing: the program closes, reuses
 // and redirects numbers, so each write is preceded by one fstat(). A descriptor that is not ours any more is
@@ -28,9 +29,9 @@ namespace {
 
 // Bits of taskwatch_sink.state.
 enum : uint32_t {
-    kind_known = 1,  // a file sink: the next bit is valid
-    kind_stream = 2, // pipe, terminal or socket
-    torn = 4,        // the last record was cut off by the kernel: the next one starts a new line
+    kind_known = 1,   // a file sink: the next bit is valid
+    kind_stream = 2,  // pipe, terminal or socket
+    torn = 4,         // the last record was cut off by the kernel: the next one starts a new line
 };
 
 // The three signals that a write can raise (write(2), and tty_ioctl(4) for `stty tostop`).
@@ -38,7 +39,8 @@ constexpr sys::SignalMask write_signals =
     sys::signal_bit(SIGPIPE) | sys::signal_bit(SIGXFSZ) | sys::signal_bit(SIGTTOU);
 
 // Blocks them for one write. SIGTTOU is not even raised while it is blocked; the other two then pend for
-// this thread alone and are taken back, unless one of the program's own was pending before: two would have become one.
+// this thread alone and are taken back, unless one of the program's own was pending before: two would have
+// become one.
 class WriteSignals {
   public:
     WriteSignals() : blocked_by_us_(!self().signals_blocked) {
@@ -57,7 +59,7 @@ class WriteSignals {
     WriteSignals &operator=(const WriteSignals &) = delete;
 
     void take_back(long error) const {
-        sys::SignalMask raised = error == -EPIPE  ? sys::signal_bit(SIGPIPE)
+        sys::SignalMask raised = error == -EPIPE   ? sys::signal_bit(SIGPIPE)
                                  : error == -EFBIG ? sys::signal_bit(SIGXFSZ)
                                                    : 0;
         if (raised == 0 || (pending_before_ & raised)) return;
@@ -86,7 +88,8 @@ int stream_number(const taskwatch_sink &sink) {
 
 // --- a file
 
-// Opens `path` for appending. O_NONBLOCK for the open alone: a FIFO that nobody reads must not hold the program.
+// Opens `path` for appending. O_NONBLOCK for the open alone: a FIFO that nobody reads must not hold the
+// program.
 long open_file(const char *path, struct stat &ret_stat) {
     constexpr int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
     // Without O_CREAT first: fs.protected_regular refuses it for an existing file of another user in /tmp.
@@ -144,8 +147,9 @@ bool publish(taskwatch_sink &sink, int known, long fd, const struct stat &st) {
     struct stat st;
     long fd = open_file(sink.path, st);
     if (fd < 0) return {fd};
-    std::atomic_ref(sink.state).fetch_or(kind_known | (is_stream(st) ? kind_stream : 0u), std::memory_order_relaxed);
-    // Memory is shared with the creator, descriptors are not: what we remembered would be the creator's to use.
+    std::atomic_ref(sink.state)
+        .fetch_or(kind_known | (is_stream(st) ? kind_stream : 0u), std::memory_order_relaxed);
+    // Memory is shared with the creator, descriptors are not: what we remembered, the creator would use.
     const Thread &thread = self();
     if (thread.in_vfork_child() || thread.foreign_tls) return {fd, true};
     long high = move_up(fd);
@@ -161,7 +165,8 @@ Outlet outlet_of(taskwatch_sink &sink) {
 }
 
 // One system call. 0, or a negative errno; EIO for a record of which only a part was taken.
-long write_record(taskwatch_sink &sink, long fd, const void *record, size_t length, const WriteSignals &signals) {
+long write_record(taskwatch_sink &sink, long fd, const void *record, size_t length,
+                  const WriteSignals &signals) {
     std::atomic_ref<uint32_t> state(sink.state);
     bool new_line = state.load(std::memory_order_relaxed) & torn;
     const iovec parts[2] = {{const_cast<char *>("\n"), 1}, {const_cast<void *>(record), length}};
@@ -222,14 +227,16 @@ EXPORT int taskwatch_sink_init(taskwatch_sink *sink, const char *path, int open_
 EXPORT int taskwatch_write(taskwatch_sink *sink, const void *record, size_t length) {
     if (!sink || (!record && length)) return -EINVAL;
     if (length == 0) return 0;
-    // Behind a seccomp filter each system call may be the one that kills, and no write is safe without the others.
+    // Behind a seccomp filter each system call may be the one that kills, and no write is safe without the
+    // others.
     long result = process.quiet ? -EPERM : write_to(*sink, record, length);
     if (result < 0) ledger.count_lost((int)-result);
     return (int)result;
 }
 
 EXPORT int taskwatch_sink_is_stream(const taskwatch_sink *sink) {
-    uint32_t state = std::atomic_ref(const_cast<taskwatch_sink *>(sink)->state).load(std::memory_order_relaxed);
+    uint32_t state =
+        std::atomic_ref(const_cast<taskwatch_sink *>(sink)->state).load(std::memory_order_relaxed);
     if (state & kind_known) return (state & kind_stream) != 0;
     struct stat st;
     // A file that is not there yet will be a regular one; a stream out of sight is taken for a narrow one.

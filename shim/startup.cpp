@@ -96,6 +96,8 @@ void start(char *const *envp) {
     process.quiet = process.config.quiet;
     (void)process.inheritance.capture(envp, preload_entry(envp));
     if (process.config.session) (void)process.inheritance.set_session(process.config.session);
+    // An ancestor installed a seccomp filter: nothing is opened, mapped or loaded here.
+    if (process.quiet) return;
     // Nothing is opened before it is wanted: without watchers there is no session.
     if (!process.config.watchers || !*process.config.watchers) return;
     enter_session();

@@ -60,7 +60,8 @@ struct Segments {
         const Segment segment = {entry.p_vaddr, entry.p_offset, entry.p_filesz};
         if (entry.p_type == PT_INTERP && segments.interpreter.size == 0) segments.interpreter = segment;
         if (entry.p_type == PT_DYNAMIC) segments.dynamic = segment;
-        if (entry.p_type == PT_LOAD && segments.count < segments_known) segments.loaded[segments.count++] = segment;
+        if (entry.p_type == PT_LOAD && segments.count < segments_known)
+            segments.loaded[segments.count++] = segment;
     }
     return true;
 }
@@ -96,7 +97,8 @@ bool is_glibc_loader(std::string_view path) {
 
 // Null if this image will load us (or cannot be judged), otherwise why not. Names the ASan runtime it needs.
 // Out of line, as TargetFile::open() is: what the two need of the stack is not needed at the same time.
-[[gnu::noinline]] const char *judge_image(TargetWindow &window, char (&ret_first_library)[sizeof Target::first_library]) {
+[[gnu::noinline]] const char *judge_image(TargetWindow &window,
+                                          char (&ret_first_library)[sizeof Target::first_library]) {
     // A 32-bit header is shorter than ours, so these first.
     struct {
         unsigned char ident[EI_NIDENT];
@@ -122,13 +124,14 @@ bool is_glibc_loader(std::string_view path) {
     if (!loader) return nullptr;
     if (!is_glibc_loader(loader)) return "other libc";
     const char *library = dynamic_text(window, segments, DT_NEEDED);
-    if (library && is_asan_runtime(library)) std::memcpy(ret_first_library, library, std::strlen(library) + 1);
+    if (library && is_asan_runtime(library))
+        std::memcpy(ret_first_library, library, std::strlen(library) + 1);
     return nullptr;
 }
 
-// The interpreter that the first line of a script names, NUL-terminated, or null. `line` has script_line bytes,
-// with zeros behind a shorter file. The rules of load_script() in the kernel's fs/binfmt_script.c: a name may
-// not be cut by the end of the 256 bytes, arguments may.
+// The interpreter that the first line of a script names, NUL-terminated, or null. `line` has script_line
+// bytes, with zeros behind a shorter file. The rules of load_script() in the kernel's fs/binfmt_script.c: a
+// name may not be cut by the end of the 256 bytes, arguments may.
 char *interpreter_of(char *line) {
     if (line[0] != '#' || line[1] != '!') return nullptr;
     char *limit = static_cast<char *>(std::memchr(line, '\n', script_line));

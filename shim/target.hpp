@@ -20,8 +20,8 @@ constexpr bool is_asan_runtime(std::string_view path) {
 }
 
 struct TargetQuery {
-    int directory;        // as in execveat(2); AT_FDCWD
-    const char *path;     // "" with an fd in `directory`: that file (AT_EMPTY_PATH)
+    int directory;     // as in execveat(2); AT_FDCWD
+    const char *path;  // "" with an fd in `directory`: that file (AT_EMPTY_PATH)
     // Our library as LD_PRELOAD names it. Whether it can be reached is judged for an absolute path without
     // "$" alone; null: not at all.
     const char *library;

@@ -114,8 +114,8 @@ inline bool TargetFile::has_capabilities(bool no_new_privileges) const {
 }
 
 // As bprm_creds_from_file() and cap_bprm_creds_from_file() work it out in Linux 6.16. Before that a caller
-// whose ids differ was not secure if set-id bits gave it its real ids back; such a file is not worth a read of
-// the kernel's version.
+// whose ids differ was not secure if set-id bits gave it its real ids back; such a file is not worth a look
+// at the kernel's version.
 inline bool TargetFile::starts_secure() const {
     uid_t uid = 0, euid = 0, saved_uid = 0;
     gid_t gid = 0, egid = 0, saved_gid = 0;
@@ -126,7 +126,8 @@ inline bool TargetFile::starts_secure() const {
     const bool set_gid = (mode_ & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && gid_ != egid;
     if (!set_uid && !set_gid && uid == 0) return false;
     const bool no_new_privileges = sys::call(SYS_prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
-    const bool gains = ((set_uid || set_gid) && !no_new_privileges) || (uid != 0 && has_capabilities(no_new_privileges));
+    const bool gains =
+        ((set_uid || set_gid) && !no_new_privileges) || (uid != 0 && has_capabilities(no_new_privileges));
     return gains && !is_nosuid();
 }
 

@@ -24,7 +24,8 @@ constinit std::atomic<bool> registered{false};
 
 void in_forked_child() {
     Thread &thread = self();
-    if (thread.creating) {
+    // A callback's own fork is not the one that is under way around it, and must not wait at its gate.
+    if (thread.creating && !thread.in_callback) {
         arrive_in_child(thread, *thread.creating);
     } else if (!(process.wanted.load(std::memory_order_relaxed) & unstarted)) {
         // A fork of libc's own (daemon, forkpty) or one that nobody wanted to know of.
@@ -38,7 +39,7 @@ void in_forked_child() {
 void in_forking_parent() {
     Thread &thread = self();
     Creation *creation = thread.creating;
-    if (!creation || !creation->leave_pid || !creation->gate || errno != 0) return;
+    if (!creation || thread.in_callback || !creation->leave_pid || !creation->gate || errno != 0) return;
     if (pid_t pid = await_child_pid(creation->gate)) decide_creation(thread, *creation, pid);
 }
 

@@ -119,7 +119,8 @@ int spawn_call(const SpawnCall &call, pid_t *pid, const char *file, const posix_
                     ? spawn_by_libc(call, pid, file, actions, attributes, argv, envp, thread, watched)
                     : spawn_watched(call, pid, file, actions, attributes, argv, envp, thread, watched);
     pthread_setcancelstate(cancel_state, nullptr);
-    errno = saved_errno;
+    // It returns the number, and libc's leaves it in errno as well: there are programs that look there.
+    errno = error ? error : saved_errno;
     return error;
 }
 

@@ -6,8 +6,8 @@
  *   on=LIST          init, clone, exec, uid, gid; required
  *   error=ERRNO      name or 1 to 4095: EAGAIN for init and clone, EACCES for exec, EPERM for uid and gid
  *   when=FIRST[..LAST][+[STEP]]
- *                    which candidates, as in strace(1): 3, 3.., 3..5, 3+ (from the third on), 3+2 (each second from
- *                    the third on), 3..9+2. All
+ *                    which candidates, as in strace(1): 3, 3.., 3..5, 3+ (from the third on), 3+2
+ *                    (each second from the third on), 3..9+2. All
  *   probability=P    0 to 1, or 0% to 100%: how many of those: 1
  *   seed=N           which of those: 0. The same seed picks the same ones
  *   program=GLOB     only in programs of this name (glob(7)), by argv[0] or by the executed file
@@ -136,7 +136,8 @@ static const char *read_events(unsigned rule, char *list, unsigned *ret_events)
         while (i < sizeof known / sizeof known[0] && strcmp(known[i].name, item) != 0)
             i++;
         if (i == sizeof known / sizeof known[0])
-            return option_refuse_in_rule(rule, "on", item, "not an event that can fail", "init, clone, exec, uid, gid");
+            return option_refuse_in_rule(rule, "on", item, "not an event that can fail",
+                                         "init, clone, exec, uid, gid");
         *ret_events |= known[i].mask;
     }
     return NULL;
@@ -233,7 +234,8 @@ static const char *read_rule(unsigned number, char *options, struct rule *rule)
 {
     char *key, *value;
 
-    *rule = (struct rule){.first = 1, .last = UINT64_MAX, .step = 1, .probability = WHOLE, .in_this_program = true};
+    *rule = (struct rule){
+        .first = 1, .last = UINT64_MAX, .step = 1, .probability = WHOLE, .in_this_program = true};
     while ((key = taskwatch_next_option(&options, &value)) != NULL) {
         if (strcmp(key, "on") == 0) {
             const char *refusal = read_events(number, value, &rule->events);
@@ -242,11 +244,13 @@ static const char *read_rule(unsigned number, char *options, struct rule *rule)
                 return refusal;
         } else if (strcmp(key, "error") == 0) {
             if ((rule->error = option_errno(value)) == 0)
-                return option_refuse_in_rule(number, key, value, "not an error", "a name like EAGAIN, 1 to 4095");
+                return option_refuse_in_rule(number, key, value, "not an error",
+                                             "a name like EAGAIN, 1 to 4095");
         } else if (strcmp(key, "when") == 0) {
             if (!read_when(value, rule))
-                return option_refuse_in_rule(number, key, value, "not a selection",
-                                             "FIRST[..LAST][+[STEP]] with numbers from 1, as 3, 3..5, 3+, 3+2");
+                return option_refuse_in_rule(
+                    number, key, value, "not a selection",
+                    "FIRST[..LAST][+[STEP]] with numbers from 1, as 3, 3..5, 3+, 3+2");
         } else if (strcmp(key, "probability") == 0) {
             if (!read_probability(value, &rule->probability))
                 return option_refuse_in_rule(number, key, value, "not a probability", "0 to 1, 0% to 100%");
@@ -255,7 +259,8 @@ static const char *read_rule(unsigned number, char *options, struct rule *rule)
                 return option_refuse_in_rule(number, key, value, "not a seed", "0 to 18446744073709551615");
         } else if (strcmp(key, "program") == 0) {
             if (*value == '\0')
-                return option_refuse_in_rule(number, key, value, "empty", "a name or a pattern with * ? [..]");
+                return option_refuse_in_rule(number, key, value, "empty",
+                                             "a name or a pattern with * ? [..]");
             rule->in_this_program = matches_program(value);
         } else if (strcmp(key, "call") == 0) {
             if (!is_call(value))

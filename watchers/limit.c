@@ -2,8 +2,8 @@
 /*
  * limit: at most so many living tasks in the session.
  *
- *   tasks=N       1 to 1000000, required. Processes and threads that were made under watch and have not ended;
- *                 the session's first task and adopted ones do not count
+ *   tasks=N       1 to 1000000, required. Processes and threads that were made under watch and have not
+ *                 ended; the session's first task and adopted ones do not count
  *   error=ERRNO   what a creation over the limit fails with: EAGAIN
  *
  * The count is the session's. A task's cell says whether it was counted, because a watcher can see a

@@ -88,7 +88,8 @@ static inline const char *option_refuse_in_rule(unsigned rule, const char *key, 
     return message;
 }
 
-static inline const char *option_refuse(const char *key, const char *value, const char *what, const char *accepted)
+static inline const char *option_refuse(const char *key, const char *value, const char *what,
+                                        const char *accepted)
 {
     return option_refuse_in_rule(0, key, value, what, accepted);
 }

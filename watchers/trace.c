@@ -109,7 +109,8 @@ static void format(struct line *line, const struct trace_record *record)
 
 static char *map(size_t size)
 {
-    long address = raw_call(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    long address =
+        raw_call(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     return address < 0 && address > -4096 ? NULL : (char *)address;
 }
@@ -193,7 +194,8 @@ static void tell_lost(struct taskwatch_sink *sink, const struct task_watch *task
     uint64_t lost = taskwatch_lost(&error);
     _Atomic uint64_t *told;
     uint64_t before;
-    struct trace_record record = {.task = task, .event = TRACE_LOST, .color = settings.color, .lost_error = error};
+    struct trace_record record = {
+        .task = task, .event = TRACE_LOST, .color = settings.color, .lost_error = error};
 
     if (lost == 0)
         return;
@@ -284,6 +286,8 @@ static void fini(int reason)
     struct task_watch nobody = {.size = sizeof nobody};
 
     (void)reason;
+    if (taskwatch_lost(NULL) == 0) /* each process of a session comes by here */
+        return;
     nobody.session = atomic_load(&session);
     nobody.pid = nobody.tgid = (pid_t)raw_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
     nobody.ppid = (pid_t)raw_call(SYS_getppid, 0, 0, 0, 0, 0, 0);
@@ -313,16 +317,11 @@ static const char *read_events(char *list, unsigned *ret_events)
         char name[8];
         unsigned events;
     } known[] = {
-        {"init", WATCH_MASK_INIT},
-        {"clone", WATCH_MASK_CLONE},
-        {"exec", WATCH_MASK_EXEC},
-        {"uid", WATCH_MASK_UID},
-        {"gid", WATCH_MASK_GID},
-        {"exit", WATCH_MASK_EXIT},
-        {"free", WATCH_MASK_FREE},
-        {"process", WATCH_MASK_CLONE | WATCH_MASK_EXEC | WATCH_MASK_EXIT},
-        {"all", WATCH_MASK_ALL},
-        {"none", 0},
+        {"init", WATCH_MASK_INIT}, {"clone", WATCH_MASK_CLONE},
+        {"exec", WATCH_MASK_EXEC}, {"uid", WATCH_MASK_UID},
+        {"gid", WATCH_MASK_GID},   {"exit", WATCH_MASK_EXIT},
+        {"free", WATCH_MASK_FREE}, {"process", WATCH_MASK_CLONE | WATCH_MASK_EXEC | WATCH_MASK_EXIT},
+        {"all", WATCH_MASK_ALL},   {"none", 0},
     };
     unsigned events = 0;
 
@@ -342,10 +341,12 @@ static const char *read_events(char *list, unsigned *ret_events)
 
 static const char *read_output(const char *value)
 {
-    static const char accepted[] = "an absolute path (%p: process id, %%: percent sign), - for standard output";
+    static const char accepted[] =
+        "an absolute path (%p: process id, %%: percent sign), - for standard output";
 
     if (strcmp(value, "-") != 0 && value[0] != '/')
-        return option_refuse("output", value, "not an absolute path, and programs change their folder", accepted);
+        return option_refuse("output", value, "not an absolute path, and programs change their folder",
+                             accepted);
     if (strlen(value) > PATH_PATTERN_MAX)
         return option_refuse("output", value, "longer than 1000 bytes", accepted);
     for (const char *p = value; *p; p++) {
@@ -364,18 +365,20 @@ static const char *open_output(void)
 {
     struct output *output = &outputs[0];
     const char *path = settings.pattern[0] ? output->path : NULL;
-    /* A wrong path is refused by the first process. In later ones, which may have other rights, it costs the lines. */
+    /* A wrong path is refused by the first process. Later ones may have other rights: it costs them lines. */
     int first = environment("TASKWATCH_SESSION") == NULL;
     int error;
 
-    atomic_store(&output_owner, (pid_t)raw_call(SYS_getpid, 0, 0, 0, 0, 0, 0));
+    if (settings.per_process)
+        atomic_store(&output_owner, (pid_t)raw_call(SYS_getpid, 0, 0, 0, 0, 0, 0));
     if (!expand(settings.pattern, atomic_load(&output_owner), output->path, sizeof output->path))
-        return option_refuse("output", settings.pattern, "too long", "less than 1100 bytes with its process id");
+        return option_refuse("output", settings.pattern, "too long",
+                             "less than 1100 bytes with its process id");
     error = taskwatch_sink_init(&output->sink, path, first && path != NULL);
     if (error == 0)
         return NULL;
     return option_refuse("output", output->path, errno_name(-error) ? errno_name(-error) : "not to be opened",
-                         "a file that can be written, in a folder that exists");
+                         "a file that can be written, in a folder that exists; a FIFO that is read");
 }
 
 static bool wants_color(const char *choice)
@@ -423,7 +426,8 @@ static const char *init(struct notifier_block *nb, char *options)
         }
     }
     if (!events)
-        settings.events = settings.json ? WATCH_MASK_ALL : WATCH_MASK_ALL & ~(WATCH_MASK_INIT | WATCH_MASK_FREE);
+        settings.events =
+            settings.json ? WATCH_MASK_ALL : WATCH_MASK_ALL & ~(WATCH_MASK_INIT | WATCH_MASK_FREE);
     settings.threads = threads < 0 ? settings.json : threads;
     settings.argv = argv;
     if ((refusal = open_output()) != NULL)

@@ -20,11 +20,11 @@ struct trace_record {
     const struct task_watch *task;
     unsigned long event; /* get_watch_event() or TRACE_LOST */
     unsigned long flags;
-    const char *cwd;     /* JSON, EXEC: NULL if it cannot be told */
-    size_t limit;        /* strings are cut so that the line has at most so many bytes; 0: nothing is cut */
+    const char *cwd; /* JSON, EXEC: NULL if it cannot be told */
+    size_t limit;    /* strings are cut so that the line has at most so many bytes; 0: nothing is cut */
     bool with_argv;
-    bool color;          /* text */
-    uint64_t lost;       /* TRACE_LOST: how many, and the errno of the last */
+    bool color;    /* text */
+    uint64_t lost; /* TRACE_LOST: how many, and the errno of the last */
     int lost_error;
 };
 
@@ -69,7 +69,7 @@ static inline bool trace_refused(const struct trace_record *record)
     return record->event == WATCH_TASK_FREE && !record->task->stopped_by && record->task->error;
 }
 
-/* The errno that a vetoed or refused call fails with: what the stopper packed, or what its plain value means. */
+/* What a vetoed or refused call fails with: the errno the stopper packed, or what its plain value means. */
 static inline int trace_errno(const struct trace_record *record)
 {
     int verdict = record->task->verdict;

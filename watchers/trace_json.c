@@ -225,7 +225,8 @@ static unsigned image(struct line *line, const struct trace_record *record, unsi
     line_text(&rest, ",\"path\":,\"argv\":,\"cwd\":null");
     tail(&rest, record, FIELD_PATH | FIELD_ARGV | FIELD_CWD, encoded);
     end = trace_end(record, line, rest.length);
-    if (end < SIZE_MAX) { /* half for the path, a quarter for the folder, and to the arguments what those leave */
+    if (end <
+        SIZE_MAX) { /* half for the path, a quarter for the folder, and to the arguments what those leave */
         size_t room = end - line->length;
 
         string_or_null(&folder, record->cwd, encoded & FIELD_CWD, SIZE_MAX);

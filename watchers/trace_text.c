@@ -10,11 +10,11 @@
 
 #define NAME(signal) [signal] = #signal
 static const char signal_names[][10] = {
-    NAME(SIGHUP),  NAME(SIGINT),  NAME(SIGQUIT), NAME(SIGILL),  NAME(SIGTRAP),   NAME(SIGABRT),   NAME(SIGBUS),
-    NAME(SIGFPE),  NAME(SIGKILL), NAME(SIGUSR1), NAME(SIGSEGV), NAME(SIGUSR2),   NAME(SIGPIPE),   NAME(SIGALRM),
-    NAME(SIGTERM), NAME(SIGCHLD), NAME(SIGCONT), NAME(SIGSTOP), NAME(SIGTSTP),   NAME(SIGTTIN),   NAME(SIGTTOU),
-    NAME(SIGURG),  NAME(SIGXCPU), NAME(SIGXFSZ), NAME(SIGPROF), NAME(SIGVTALRM), NAME(SIGWINCH),  NAME(SIGIO),
-    NAME(SIGPWR),  NAME(SIGSYS),
+    NAME(SIGHUP),  NAME(SIGINT),    NAME(SIGQUIT),  NAME(SIGILL),  NAME(SIGTRAP), NAME(SIGABRT),
+    NAME(SIGBUS),  NAME(SIGFPE),    NAME(SIGKILL),  NAME(SIGUSR1), NAME(SIGSEGV), NAME(SIGUSR2),
+    NAME(SIGPIPE), NAME(SIGALRM),   NAME(SIGTERM),  NAME(SIGCHLD), NAME(SIGCONT), NAME(SIGSTOP),
+    NAME(SIGTSTP), NAME(SIGTTIN),   NAME(SIGTTOU),  NAME(SIGURG),  NAME(SIGXCPU), NAME(SIGXFSZ),
+    NAME(SIGPROF), NAME(SIGVTALRM), NAME(SIGWINCH), NAME(SIGIO),   NAME(SIGPWR),  NAME(SIGSYS),
 };
 #undef NAME
 
@@ -191,7 +191,8 @@ static const char *color_of(const struct trace_record *record)
 {
     if (trace_vetoed(record) || trace_refused(record) || record->event == TRACE_LOST)
         return red;
-    if (record->event == WATCH_TASK_EXIT && (record->task->exit_status || (record->flags & WATCH_STATUS_UNKNOWN)))
+    if (record->event == WATCH_TASK_EXIT &&
+        (record->task->exit_status || (record->flags & WATCH_STATUS_UNKNOWN)))
         return red;
     return record->event == WATCH_TASK_EXEC ? bold : "";
 }

@@ -9,8 +9,8 @@ TEST(Busy, WritesItsCellSpoilsErrnoAndStopsNothing) {
     Watcher watcher("busy");
     ASSERT_EQ(watcher.init("us=50,seed=7"), "");
     int spoilt = 0;
-    for (unsigned long event : {WATCH_TASK_INIT, WATCH_TASK_CLONE, WATCH_TASK_EXEC, WATCH_TASK_UID, WATCH_TASK_GID,
-                                WATCH_TASK_EXIT, WATCH_TASK_FREE}) {
+    for (unsigned long event : {WATCH_TASK_INIT, WATCH_TASK_CLONE, WATCH_TASK_EXEC, WATCH_TASK_UID,
+                                WATCH_TASK_GID, WATCH_TASK_EXIT, WATCH_TASK_FREE}) {
         task_watch task = make_task();
         errno = 1000;
         EXPECT_EQ(watcher.notify(event, task), NOTIFY_DONE);

@@ -23,12 +23,14 @@ std::string variable(const char *watcher) {
     return error ? "error " + std::to_string(error) : name;
 }
 
-const std::string invalid = "error " + std::to_string(EINVAL), too_long = "error " + std::to_string(ENAMETOOLONG);
+const std::string invalid = "error " + std::to_string(EINVAL),
+                  too_long = "error " + std::to_string(ENAMETOOLONG);
 
 }  // namespace
 
 TEST(Config, HasDefaultsForAnEmptyEnvironment) {
-    for (const Config &config : {read_config(nullptr, false), read(), read("A=1", "TASKWATCH_", "TASKWATCH_DISABLED=1")}) {
+    for (const Config &config :
+         {read_config(nullptr, false), read(), read("A=1", "TASKWATCH_", "TASKWATCH_DISABLED=1")}) {
         EXPECT_FALSE(config.disabled);
         EXPECT_TRUE(config.follow);
         EXPECT_FALSE(config.strict);
@@ -41,7 +43,8 @@ TEST(Config, HasDefaultsForAnEmptyEnvironment) {
 
 TEST(Config, ReadsEachVariable) {
     Config config = read("TASKWATCH_FOLLOW=0", "TASKWATCH_STRICT=1", "TASKWATCH_QUIET=1",
-                         "TASKWATCH_WATCHERS=trace:limit:/path/mine.so", "TASKWATCH_PATH=/a:/b", "TASKWATCH_SESSION=12:34");
+                         "TASKWATCH_WATCHERS=trace:limit:/path/mine.so", "TASKWATCH_PATH=/a:/b",
+                         "TASKWATCH_SESSION=12:34");
     EXPECT_FALSE(config.disabled);
     EXPECT_FALSE(config.follow);
     EXPECT_TRUE(config.strict);
@@ -52,9 +55,11 @@ TEST(Config, ReadsEachVariable) {
 }
 
 TEST(Config, TakesAnythingButZeroAndNothingForOn) {
-    for (const char *on : {"TASKWATCH_DISABLE=1", "TASKWATCH_DISABLE=yes", "TASKWATCH_DISABLE=00", "TASKWATCH_DISABLE= "})
+    for (const char *on :
+         {"TASKWATCH_DISABLE=1", "TASKWATCH_DISABLE=yes", "TASKWATCH_DISABLE=00", "TASKWATCH_DISABLE= "})
         EXPECT_TRUE(read(on).disabled) << on;
-    for (const char *off : {"TASKWATCH_DISABLE=0", "TASKWATCH_DISABLE="}) EXPECT_FALSE(read(off).disabled) << off;
+    for (const char *off : {"TASKWATCH_DISABLE=0", "TASKWATCH_DISABLE="})
+        EXPECT_FALSE(read(off).disabled) << off;
     EXPECT_TRUE(read("TASKWATCH_FOLLOW=").follow);
     EXPECT_TRUE(read("TASKWATCH_FOLLOW=1").follow);
     EXPECT_FALSE(read("TASKWATCH_FOLLOW=0").follow);
@@ -69,7 +74,8 @@ TEST(Config, TakesTheFirstOfSeveralAndNothingForUnset) {
 }
 
 TEST(Config, ReadsNothingElseWhenItIsDisabled) {
-    Config config = read("TASKWATCH_STRICT=1", "TASKWATCH_WATCHERS=trace", "TASKWATCH_FOLLOW=0", "TASKWATCH_DISABLE=1");
+    Config config =
+        read("TASKWATCH_STRICT=1", "TASKWATCH_WATCHERS=trace", "TASKWATCH_FOLLOW=0", "TASKWATCH_DISABLE=1");
     EXPECT_TRUE(config.disabled);
     EXPECT_FALSE(config.strict);
     EXPECT_TRUE(config.follow);
@@ -96,8 +102,8 @@ TEST(OptionVariable, NamesAWatchersVariable) {
 }
 
 TEST(OptionVariable, RefusesTheLibrarysOwnNamesInAnySpelling) {
-    for (const char *name : {"disable", "FOLLOW", "strict.so", "/x/quiet.so", "Watchers", "path", "session", "library",
-                             "tests_must_run", "tests-must-run"})
+    for (const char *name : {"disable", "FOLLOW", "strict.so", "/x/quiet.so", "Watchers", "path", "session",
+                             "library", "tests_must_run", "tests-must-run"})
         EXPECT_EQ(variable(name), invalid) << name;
 }
 

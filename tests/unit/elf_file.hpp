@@ -22,10 +22,10 @@
 #include "target.hpp"
 
 // A skip says why, and is a failure where skips are.
-#define SKIP_UNLESS(condition, why)                                                 \
-    if (!(condition)) {                                                             \
+#define SKIP_UNLESS(condition, why)                                            \
+    if (!(condition)) {                                                        \
         if (getenv("TASKWATCH_TESTS_MUST_RUN")) FAIL() << "must run: " << why; \
-        GTEST_SKIP() << why;                                                        \
+        GTEST_SKIP() << why;                                                   \
     }
 
 namespace elf_file {
@@ -58,13 +58,13 @@ inline std::string contents(const std::string &path) {
 }
 
 struct Image {
-    std::string interpreter;              // "" for none
+    std::string interpreter;               // "" for none
     std::vector<std::string> needed = {};  // DT_NEEDED
     std::string soname = "";
     uint16_t machine = EM_X86_64;
     uint16_t type = ET_DYN;
     unsigned char file_class = ELFCLASS64;
-    uint64_t base = 0x400000;       // address of the file's first byte
+    uint64_t base = 0x400000;  // address of the file's first byte
     uint64_t headers_at = sizeof(Elf64_Ehdr);
     uint16_t spare_headers = 0;  // PT_NULL before the others
 };
@@ -126,7 +126,8 @@ inline std::string make(const Image &image) {
     start.e_phentsize = sizeof(Elf64_Phdr);
     start.e_phnum = uint16_t(headers.size());
     put(bytes, 0, start);
-    for (size_t i = 0; i < headers.size(); ++i) put(bytes, image.headers_at + i * sizeof(Elf64_Phdr), headers[i]);
+    for (size_t i = 0; i < headers.size(); ++i)
+        put(bytes, image.headers_at + i * sizeof(Elf64_Phdr), headers[i]);
     return bytes;
 }
 

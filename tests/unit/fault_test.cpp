@@ -124,7 +124,8 @@ TEST_F(Fault, DrawsTheSameCandidatesForTheSameSeed) {
 }
 
 TEST_F(Fault, DrawsAsOftenAsWasAskedFor) {
-    for (auto [probability, least, most] : {std::tuple{"0.25", 2300, 2700}, {"1%", 60, 140}, {"0.999", 9970, 9999}}) {
+    for (auto [probability, least, most] :
+         {std::tuple{"0.25", 2300, 2700}, {"1%", 60, 140}, {"0.999", 9970, 9999}}) {
         std::string numbers = selected(std::string("on=init,probability=") + probability, 10000);
         auto count = std::count(numbers.begin(), numbers.end(), ' ') + 1;
         EXPECT_GE(count, least) << probability;
@@ -138,7 +139,8 @@ TEST_F(Fault, AppliesSeveralRulesEachWithItsOwnCount) {
     EXPECT_EQ(tell(watcher, WATCH_TASK_INIT), NOTIFY_DONE);
     EXPECT_EQ(tell(watcher, WATCH_TASK_EXEC | WATCH_BEFORE), notifier_from_errno(-ENOENT));
     EXPECT_EQ(tell(watcher, WATCH_TASK_INIT), notifier_from_errno(-ENOMEM)) << "the first rule that fires";
-    EXPECT_EQ(tell(watcher, WATCH_TASK_INIT), notifier_from_errno(-EAGAIN)) << "the third has counted all along";
+    EXPECT_EQ(tell(watcher, WATCH_TASK_INIT), notifier_from_errno(-EAGAIN))
+        << "the third has counted all along";
     EXPECT_EQ(tell(watcher, WATCH_TASK_EXEC | WATCH_BEFORE), NOTIFY_DONE);
 }
 
@@ -151,7 +153,8 @@ TEST_F(Fault, TakesEightRulesAndRefusesTheNinth) {
 
 TEST_F(Fault, RefusesWhatItDoesNotUnderstandAndSaysWhatItWould) {
     const char error[] = "is not an error; accepted: a name like EAGAIN, 1 to 4095";
-    const char when[] = "is not a selection; accepted: FIRST[..LAST][+[STEP]] with numbers from 1, as 3, 3..5, 3+, 3+2";
+    const char when[] =
+        "is not a selection; accepted: FIRST[..LAST][+[STEP]] with numbers from 1, as 3, 3..5, 3+, 3+2";
     const char probability[] = "is not a probability; accepted: 0 to 1, 0% to 100%";
     struct {
         std::string options, refusal;
@@ -159,20 +162,25 @@ TEST_F(Fault, RefusesWhatItDoesNotUnderstandAndSaysWhatItWould) {
         {"", "rule 1: on: '' is no event; accepted: on=init, clone, exec, uid, gid"},
         {"when=3", "rule 1: on: '' is no event; accepted: on=init, clone, exec, uid, gid"},
         {"on=init;error=EIO", "rule 2: on: '' is no event; accepted: on=init, clone, exec, uid, gid"},
-        {"on=init,exit", "rule 1: on: 'exit' is not an event that can fail; accepted: init, clone, exec, uid, gid"},
+        {"on=init,exit",
+         "rule 1: on: 'exit' is not an event that can fail; accepted: init, clone, exec, uid, gid"},
         {"on=init,error=EWHAT", std::string("rule 1: error: 'EWHAT' ") + error},
         {"on=init,error=-1", std::string("rule 1: error: '-1' ") + error},
         {"on=init,error=4096", std::string("rule 1: error: '4096' ") + error},
         {"on=init,seed=x", "rule 1: seed: 'x' is not a seed; accepted: 0 to 18446744073709551615"},
         {"on=init,program=", "rule 1: program: '' is empty; accepted: a name or a pattern with * ? [..]"},
-        {"on=init,call=", "rule 1: call: '' is not the name of a function; accepted: a name like fork, vfork, "
-                          "posix_spawn, execve, setuid"},
-        {"on=init,call=fork()", "rule 1: call: 'fork()' is not the name of a function; accepted: a name like fork, "
-                                "vfork, posix_spawn, execve, setuid"},
-        {"on=init,retval=3", "rule 1: option: 'retval' is unknown; accepted: on, error, when, probability, seed, "
-                             "program, call"}};
+        {"on=init,call=",
+         "rule 1: call: '' is not the name of a function; accepted: a name like fork, vfork, "
+         "posix_spawn, execve, setuid"},
+        {"on=init,call=fork()",
+         "rule 1: call: 'fork()' is not the name of a function; accepted: a name like fork, "
+         "vfork, posix_spawn, execve, setuid"},
+        {"on=init,retval=3",
+         "rule 1: option: 'retval' is unknown; accepted: on, error, when, probability, seed, "
+         "program, call"}};
     for (auto &c : cases) EXPECT_EQ(refusal(c.options), c.refusal);
-    for (std::string bad : {"0", "", "x", "3..2", "..3", "3.4", "3+0", "3+x", "+2", "3..4..5", "99999999999", "3 "})
+    for (std::string bad :
+         {"0", "", "x", "3..2", "..3", "3.4", "3+0", "3+x", "+2", "3..4..5", "99999999999", "3 "})
         EXPECT_EQ(refusal("on=init,when=" + bad), "rule 1: when: '" + bad + "' " + when);
     for (std::string bad : {"", "2", "1.1", "101%", "-1", ".5", "0.", "x", "50 %", "1e-3", "1000"})
         EXPECT_EQ(refusal("on=init,probability=" + bad), "rule 1: probability: '" + bad + "' " + probability);
@@ -181,14 +189,15 @@ TEST_F(Fault, RefusesWhatItDoesNotUnderstandAndSaysWhatItWould) {
 TEST_F(Fault, AsksForTheEventsBeforeTheCalls) {
     Watcher watcher("fault"), limit("limit");
     EXPECT_EQ(watcher.descriptor().events & WATCH_MASK_BEFORE, WATCH_MASK_BEFORE);
-    EXPECT_GT(watcher.descriptor().priority, limit.descriptor().priority) << "limit need not count what fails here";
+    EXPECT_GT(watcher.descriptor().priority, limit.descriptor().priority)
+        << "limit need not count what fails here";
 }
 
 TEST_F(Fault, KeepsToOneKilobyteOfStack) {
     Watcher watcher("fault");
     ASSERT_EQ(watcher.init("on=init,probability=0.5;on=init;on=exec,call=execve"), "");
-    size_t used = stack_used(
-        [](void *context) { tell(*static_cast<Watcher *>(context), WATCH_TASK_INIT); }, &watcher);
+    size_t used =
+        stack_used([](void *context) { tell(*static_cast<Watcher *>(context), WATCH_TASK_INIT); }, &watcher);
     EXPECT_LT(used, 1024u + 128 + sizeof(task_watch)) << "the rest is the test's";
 }
 

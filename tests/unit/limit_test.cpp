@@ -27,7 +27,9 @@ class Limit : public testing::Test {
         return watcher.notify(action, task);
     }
     bool init(uint64_t id) { return tell(WATCH_TASK_INIT, id) == NOTIFY_DONE; }
-    void free(uint64_t id, unsigned long flags = 0) { EXPECT_EQ(tell(WATCH_TASK_FREE | flags, id), NOTIFY_DONE); }
+    void free(uint64_t id, unsigned long flags = 0) {
+        EXPECT_EQ(tell(WATCH_TASK_FREE | flags, id), NOTIFY_DONE);
+    }
 
     Watcher watcher{"limit"};
     static inline Limit *current;
@@ -215,7 +217,8 @@ TEST_F(Limit, RefusesWhatItDoesNotUnderstandAndSaysWhatItWould) {
         {"error=EAGAIN", "tasks: '' is no number of tasks; accepted: tasks=1 to tasks=1000000"},
         {"tasks=0", "tasks: '0' is not a number of tasks; accepted: 1 to 1000000"},
         {"tasks=1000001", "tasks: '1000001' is not a number of tasks; accepted: 1 to 1000000"},
-        {"tasks=18446744073709551617", "tasks: '18446744073709551617' is not a number of tasks; accepted: 1 to 1000000"},
+        {"tasks=18446744073709551617",
+         "tasks: '18446744073709551617' is not a number of tasks; accepted: 1 to 1000000"},
         {"tasks=-1", "tasks: '-1' is not a number of tasks; accepted: 1 to 1000000"},
         {"tasks=10k", "tasks: '10k' is not a number of tasks; accepted: 1 to 1000000"},
         {"tasks=5,error=EFOO", "error: 'EFOO' is not an error; accepted: a name like EAGAIN, 1 to 4095"},
@@ -236,7 +239,9 @@ TEST_F(Limit, KnowsEveryNameOfAnErrorThatLibcKnows) {
         reset_host();
         for (uint64_t id : {1, 2}) {
             task_watch task = task_of(id, WATCH_TASK_INIT);
-            EXPECT_EQ(fresh.notify(WATCH_TASK_INIT, task), id == 1 ? NOTIFY_DONE : notifier_from_errno(-number)) << name;
+            EXPECT_EQ(fresh.notify(WATCH_TASK_INIT, task),
+                      id == 1 ? NOTIFY_DONE : notifier_from_errno(-number))
+                << name;
         }
     }
 }

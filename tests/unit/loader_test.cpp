@@ -110,9 +110,14 @@ TEST_F(Loader, AMissingNameTellsWhereItWasLookedFor) {
 }
 
 TEST_F(Loader, ARelativeFolderIsRefusedAndTheOthersAreSearched) {
-    EXPECT_EQ(load({.watchers = "no_init", .path = "plugins:" + plugins_}),
-              "refused: TASKWATCH_PATH: 'plugins' is a relative folder; give absolute ones\nconstructor\n1 "
-              "refused\n");
+    file("no_init.so", "text");
+    std::string relative = fs::path(folder_).filename();
+    Setting setting = {.watchers = "no_init", .path = relative + ":" + plugins_};
+    setting.before = [] {
+        if (chdir("/tmp") != 0) tell("no chdir");
+    };
+    EXPECT_EQ(load(setting), "refused: TASKWATCH_PATH: '" + relative +
+                                 "' is a relative folder; give absolute ones\nconstructor\n1 refused\n");
 }
 
 TEST_F(Loader, ARelativePathIsRefused) {

@@ -117,21 +117,24 @@ TEST(PreloadList, KeepsTheRulesForAnyList) {
     const char *seed_text = getenv("TASKWATCH_FUZZ_SEED");
     const unsigned seed = seed_text ? unsigned(std::atoi(seed_text)) : 20060602u;
     std::mt19937 random(seed);
-    const std::string pieces[] = {"a.so", "/x/b.so", "/lib/tw.so", "tw.so", "libasan.so.8", "/y/libasan.so.6",
-                                  ":",    "::",      " ",          ":",     ":",            " "};
+    const std::string pieces[] = {
+        "a.so", "/x/b.so", "/lib/tw.so", "tw.so", "libasan.so.8", "/y/libasan.so.6", ":", "::",
+        " ",    ":",       ":",          " "};
     const PreloadNames names = {.library = "/lib/tw.so", .alias = "tw.so", .alias_is_right = true};
     auto loaded = [&](std::string list, bool with_us) {
         std::vector<std::string> entries;
         list += ':';
         for (size_t at; (at = list.find_first_of(": ")) != list.npos; list.erase(0, at + 1))
-            if (at > 0 && (with_us || !names.is_us(list.substr(0, at)))) entries.push_back(list.substr(0, at));
+            if (at > 0 && (with_us || !names.is_us(list.substr(0, at))))
+                entries.push_back(list.substr(0, at));
         return entries;
     };
     for (int round = 0; round < 5000; ++round) {
         std::string value;
         for (unsigned n = random() % 10; n; --n) value += pieces[random() % std::size(pieces)];
         const std::string first = random() % 3 ? "" : "libasan.so.8";
-        SCOPED_TRACE("TASKWATCH_FUZZ_SEED=" + std::to_string(seed) + " '" + value + "' first '" + first + "'");
+        SCOPED_TRACE("TASKWATCH_FUZZ_SEED=" + std::to_string(seed) + " '" + value + "' first '" + first +
+                     "'");
         const std::string in = edit(value, PreloadEdit::include, first, names);
         const std::string out = edit(in, PreloadEdit::exclude, "", names);
         ASSERT_EQ(edit(in, PreloadEdit::include, first, names), in);

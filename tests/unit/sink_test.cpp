@@ -36,8 +36,8 @@ namespace {
 // Ends a case with what was expected.
 #define STRING_OF(x) #x
 #define LINE_STRING(line) STRING_OF(line)
-#define CHECK(condition)                                                   \
-    do {                                                                   \
+#define CHECK(condition)                                                        \
+    do {                                                                        \
         if (!(condition)) return "line " LINE_STRING(__LINE__) ": " #condition; \
     } while (0)
 
@@ -121,7 +121,9 @@ class Sink : public testing::Test {
         close(fd);
         return fd;
     }
-    static int open_data(const std::string &name) { return open(name.c_str(), O_RDWR | O_APPEND | O_CLOEXEC); }
+    static int open_data(const std::string &name) {
+        return open(name.c_str(), O_RDWR | O_APPEND | O_CLOEXEC);
+    }
 
     std::string folder, path, other;
     taskwatch_sink sink = {};
@@ -231,16 +233,17 @@ TEST_F(Sink, KeepsNothingOpenInAVforkChild) {
 TEST_F(Sink, TakesALowerNumberWhereFewAreAllowed) {
     for (rlim_t limit : {150, 64, 16}) {
         fine(in_child([&]() -> std::string {
-            close_range(3, 899, 0);
-            rlimit few = {limit, limit};
-            setrlimit(RLIMIT_NOFILE, &few);
-            taskwatch_sink_init(&sink, path.c_str(), 0);
-            CHECK(put(sink, "x\n") == 0);
-            std::set<int> now = open_numbers();
-            CHECK(now.size() == 1 && *now.begin() >= 12);
-            CHECK(put(sink, "y\n") == 0);
-            return "";
-        }), limit);
+                 close_range(3, 899, 0);
+                 rlimit few = {limit, limit};
+                 setrlimit(RLIMIT_NOFILE, &few);
+                 taskwatch_sink_init(&sink, path.c_str(), 0);
+                 CHECK(put(sink, "x\n") == 0);
+                 std::set<int> now = open_numbers();
+                 CHECK(now.size() == 1 && *now.begin() >= 12);
+                 CHECK(put(sink, "y\n") == 0);
+                 return "";
+             }),
+             limit);
         EXPECT_EQ(contents(path), "x\ny\n");
         unlink(path.c_str());
     }
@@ -386,16 +389,20 @@ TEST_F(Sink, FindsAPipeASocketAndATerminalThroughTheSessionsFirstProcess) {
     struct {
         int reader, writer;
         const char *name;
-    } cases[] = {{pipes[0], pipes[1], "pipe"}, {sockets[0], sockets[1], "socket"}, {terminal[0], terminal[1], "terminal"}};
+    } cases[] = {{pipes[0], pipes[1], "pipe"},
+                 {sockets[0], sockets[1], "socket"},
+                 {terminal[0], terminal[1], "terminal"}};
     for (auto &c : cases) {
-        fine(in_session(c.writer, [&]() -> std::string {
-            dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
-            close(c.writer);
-            CHECK(put(sink, "line\n") == 0);
-            close(2);
-            CHECK(put(sink, "line\n") == 0);
-            return "";
-        }), c.name);
+        fine(in_session(c.writer,
+                        [&]() -> std::string {
+                            dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
+                            close(c.writer);
+                            CHECK(put(sink, "line\n") == 0);
+                            close(2);
+                            CHECK(put(sink, "line\n") == 0);
+                            return "";
+                        }),
+             c.name);
         std::string text(100, '\0');
         pollfd ready = {c.reader, POLLIN, 0};
         ASSERT_EQ(poll(&ready, 1, 0), 1) << c.name;
@@ -414,23 +421,24 @@ TEST_F(Sink, FindsWhatAShellKeepsElsewhereWhileItRedirects) {
     int file = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     for (int fd : {ends[1], file})
         fine(in_child([&]() -> std::string {
-            found_session(fd);
-            CHECK(write(2, "program\n", 8) == 8);
-            int kept = fcntl(2, F_DUPFD_CLOEXEC, 12);
-            CHECK(kept == 12);
-            int data = open_data(other);
-            dup2(data, 2);
-            fine(in_child([&]() -> std::string {
-                close(kept);
-                std::set<int> before = open_numbers();
-                CHECK(put(sink, "line\n") == 0);
-                CHECK(open_numbers() == before);
-                return "";
-            }));
-            dup2(kept, 2);
-            CHECK(write(2, "program\n", 8) == 8);
-            return testing::Test::HasFailure() ? "above" : "";
-        }), fd);
+                 found_session(fd);
+                 CHECK(write(2, "program\n", 8) == 8);
+                 int kept = fcntl(2, F_DUPFD_CLOEXEC, 12);
+                 CHECK(kept == 12);
+                 int data = open_data(other);
+                 dup2(data, 2);
+                 fine(in_child([&]() -> std::string {
+                     close(kept);
+                     std::set<int> before = open_numbers();
+                     CHECK(put(sink, "line\n") == 0);
+                     CHECK(open_numbers() == before);
+                     return "";
+                 }));
+                 dup2(kept, 2);
+                 CHECK(write(2, "program\n", 8) == 8);
+                 return testing::Test::HasFailure() ? "above" : "";
+             }),
+             fd);
     char text[100] = "";
     EXPECT_EQ(read(ends[0], text, sizeof text), 21);
     EXPECT_EQ(contents(path), "program\nline\nprogram\n");
@@ -486,7 +494,8 @@ void refuse_system_call(unsigned number) {
                              BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
                              BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
     sock_fprog filter = {sizeof program / sizeof program[0], program};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
         abort();
 }
 
@@ -495,16 +504,19 @@ TEST_F(Sink, OpensAPipeButNoFileWhereTheFirstProcessMayNotBeTraced) {
     ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
     int file = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     for (auto [fd, result] : {std::pair{ends[1], 0}, {file, -EBADF}})
-        fine(in_session(fd, [&, expected = result]() -> std::string {
-            refuse_system_call(438);  // pidfd_getfd
-            std::set<int> before = open_numbers();
-            dup2(open(other.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC), 2);
-            int result = put(sink, "line\n");
-            CHECK(result == expected);
-            CHECK(lost() == (expected != 0));
-            CHECK(open_numbers().size() == before.size() + 1);  // of ours, and it is not the sink's
-            return "";
-        }), fd);
+        fine(in_session(fd,
+                        [&, expected = result]() -> std::string {
+                            refuse_system_call(438);  // pidfd_getfd
+                            std::set<int> before = open_numbers();
+                            dup2(open(other.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC), 2);
+                            int result = put(sink, "line\n");
+                            CHECK(result == expected);
+                            CHECK(lost() == (expected != 0));
+                            CHECK(open_numbers().size() ==
+                                  before.size() + 1);  // of ours, and it is not the sink's
+                            return "";
+                        }),
+             fd);
     char text[20] = "";
     EXPECT_EQ(read(ends[0], text, sizeof text), 5);
     EXPECT_STREQ(text, "line\n");
@@ -596,7 +608,8 @@ sigset_t set_of(int signal) {
 }
 
 // A sink whose write raises `signal`: a pipe without a reader, a file that may not grow.
-std::string with_failing_sink(int signal, const std::string &path, const std::function<std::string(taskwatch_sink &)> &body) {
+std::string with_failing_sink(int signal, const std::string &path,
+                              const std::function<std::string(taskwatch_sink &)> &body) {
     return in_child([&]() -> std::string {
         taskwatch_sink sink = {};
         if (signal == SIGPIPE) {
@@ -615,8 +628,8 @@ std::string with_failing_sink(int signal, const std::string &path, const std::fu
 }
 
 TEST_F(Sink, RaisesNoSignalInTheProgram) {
-    for (auto [signal, error] : {std::pair{SIGPIPE, EPIPE}, {SIGXFSZ, EFBIG}}) {
-        fine(with_failing_sink(signal, path, [&](taskwatch_sink &failing) -> std::string {
+    for (int signal : {SIGPIPE, SIGXFSZ}) {
+        auto body = [&, error = signal == SIGPIPE ? EPIPE : EFBIG](taskwatch_sink &failing) -> std::string {
             CHECK(put(failing, "x\n") == -error);  // the default action would have ended us
             struct sigaction action = {};
             action.sa_handler = catch_signal;
@@ -632,26 +645,29 @@ TEST_F(Sink, RaisesNoSignalInTheProgram) {
             int last;
             CHECK(lost(&last) == 3 && last == error);
             return "";
-        }), signal);
+        };
+        fine(with_failing_sink(signal, path, body), signal);
     }
 }
 
 TEST_F(Sink, LeavesASignalPendingThatTheProgramRaisedItself) {
-    for (int signal : {SIGPIPE, SIGXFSZ})
-        fine(with_failing_sink(signal, path, [&](taskwatch_sink &failing) -> std::string {
+    for (int signal : {SIGPIPE, SIGXFSZ}) {
+        auto body = [&](taskwatch_sink &failing) -> std::string {
             sigset_t blocked = set_of(signal);
             sigprocmask(SIG_BLOCK, &blocked, nullptr);
             raise(signal);
             CHECK(put(failing, "x\n") < 0);
             CHECK(is_pending(signal));
             return "";
-        }), signal);
+        };
+        fine(with_failing_sink(signal, path, body), signal);
+    }
 }
 
 TEST_F(Sink, RaisesNoSignalWhileOurOwnCallerHasThemBlocked) {
     for (int signal : {SIGPIPE, SIGXFSZ})
-        for (bool before : {false, true})
-            fine(with_failing_sink(signal, path, [&](taskwatch_sink &failing) -> std::string {
+        for (bool before : {false, true}) {
+            auto body = [&](taskwatch_sink &failing) -> std::string {
                 sys::set_signal_mask(sys::all_signals);
                 self().signals_blocked = true;
                 if (before) raise(signal);
@@ -660,7 +676,9 @@ TEST_F(Sink, RaisesNoSignalWhileOurOwnCallerHasThemBlocked) {
                 constexpr sys::SignalMask never = sys::signal_bit(SIGKILL) | sys::signal_bit(SIGSTOP);
                 CHECK(sys::set_signal_mask(sys::all_signals) == (sys::all_signals & ~never));
                 return "";
-            }), signal);
+            };
+            fine(with_failing_sink(signal, path, body), signal);
+        }
 }
 
 TEST_F(Sink, IsNotStoppedAsABackgroundJobOfATerminal) {
@@ -806,13 +824,15 @@ TEST_F(Sink, KnowsWhatNeedsShortLinesAndWhatIsATerminal) {
         taskwatch_sink_init(&sink, c.path, 0);
         for (const char *when : {"before", "after"}) {
             EXPECT_EQ(taskwatch_sink_is_stream(&sink), c.stream) << c.path << " " << when << " it was opened";
-            EXPECT_EQ(taskwatch_sink_is_terminal(&sink), c.terminal) << c.path << " " << when << " it was opened";
+            EXPECT_EQ(taskwatch_sink_is_terminal(&sink), c.terminal)
+                << c.path << " " << when << " it was opened";
             fine(in_child([&]() -> std::string {
-                (void)put(sink, "x");
-                CHECK(taskwatch_sink_is_stream(&sink) == c.stream);
-                CHECK(taskwatch_sink_is_terminal(&sink) == c.terminal);
-                return "";
-            }), c.path);
+                     (void)put(sink, "x");
+                     CHECK(taskwatch_sink_is_stream(&sink) == c.stream);
+                     CHECK(taskwatch_sink_is_terminal(&sink) == c.terminal);
+                     return "";
+                 }),
+                 c.path);
         }
     }
     unlink(absent.c_str());
@@ -825,18 +845,21 @@ TEST_F(Sink, KnowsWhatNeedsShortLinesAndWhatIsATerminal) {
     struct {
         int fd;
         bool stream, terminal;
-    } streams[] = {{pipes[1], true, false}, {sockets[1], true, false}, {terminal[1], true, true}, {file, false, false}};
+    } streams[] = {
+        {pipes[1], true, false}, {sockets[1], true, false}, {terminal[1], true, true}, {file, false, false}};
     taskwatch_sink_init(&sink, nullptr, 0);
     for (auto &c : streams)
-        fine(in_session(c.fd, [&]() -> std::string {
-            CHECK(taskwatch_sink_is_stream(&sink) == c.stream);
-            CHECK(taskwatch_sink_is_terminal(&sink) == c.terminal);
-            // And when it has to be looked for.
-            dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
-            CHECK(taskwatch_sink_is_stream(&sink) == c.stream);
-            CHECK(taskwatch_sink_is_terminal(&sink) == c.terminal);
-            return "";
-        }), c.fd);
+        fine(in_session(c.fd,
+                        [&]() -> std::string {
+                            CHECK(taskwatch_sink_is_stream(&sink) == c.stream);
+                            CHECK(taskwatch_sink_is_terminal(&sink) == c.terminal);
+                            // And when it has to be looked for.
+                            dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
+                            CHECK(taskwatch_sink_is_stream(&sink) == c.stream);
+                            CHECK(taskwatch_sink_is_terminal(&sink) == c.terminal);
+                            return "";
+                        }),
+             c.fd);
     for (int fd : {terminal[0], terminal[1], pipes[0], pipes[1], sockets[0], sockets[1], file}) close(fd);
 }
 

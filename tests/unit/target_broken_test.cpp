@@ -24,9 +24,9 @@ bool is_sane(const std::string &path) {
 }
 
 // Numbers that go wrong where arithmetic is careless.
-const uint64_t odd_numbers[] = {0,           1,          0x38,       0x7f,       0xff,       0xffff,
-                                0x7fffffff,  0x80000000, 0xffffffff, INT64_MAX,  1ull << 63, UINT64_MAX - 1,
-                                UINT64_MAX,  0x400000,   0x3ff,      0x10000};
+const uint64_t odd_numbers[] = {0,          1,          0x38,       0x7f,      0xff,       0xffff,
+                                0x7fffffff, 0x80000000, 0xffffffff, INT64_MAX, 1ull << 63, UINT64_MAX - 1,
+                                UINT64_MAX, 0x400000,   0x3ff,      0x10000};
 
 }  // namespace
 
@@ -75,7 +75,7 @@ TEST(TargetBroken, TakesAnyNumberAnywhereInTheHeaders) {
 
 TEST(TargetBroken, IsBoundedByWhatTheKernelWouldReadOfHugeTables) {
     Folder folder;
-    // As many headers as the kernel takes, and as many entries of the dynamic section as fit, of a sparse file.
+    // More headers than the kernel takes, and a dynamic section without an end.
     std::string bytes = make({.interpreter = glibc, .needed = {"libc.so.6"}});
     put(bytes, offsetof(Elf64_Ehdr, e_phnum), uint16_t{0xffff});
     EXPECT_EQ(judged(folder.write("many", bytes)), "yes");  // refused by the kernel: ENOEXEC

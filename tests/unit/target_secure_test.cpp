@@ -145,7 +145,8 @@ TEST(TargetSecure, IgnoresSetIdBitsOnANosuidMount) {
         if (unshare(CLONE_NEWNS) != 0 || mount("", "/", "", MS_REC | MS_PRIVATE, nullptr) != 0) return false;
         if (mount("tmpfs", (folder / "").c_str(), "tmpfs", MS_NOSUID, "mode=755") != 0) return false;
         for (mode_t mode : {04755, 04711, 02755})
-            if (judged_and_real(callers[5], install(folder, {"set-id root", 0, 0, mode})) != "00") return false;
+            if (judged_and_real(callers[5], install(folder, {"set-id root", 0, 0, mode})) != "00")
+                return false;
         return true;
     })) << "no mount in a namespace of its own, or wrong";
 }
@@ -153,13 +154,16 @@ TEST(TargetSecure, IgnoresSetIdBitsOnANosuidMount) {
 TEST(TargetSecure, IsNotWorkedOutUnlessAskedFor) {
     SKIP_UNLESS(geteuid() == 0, "needs root, to become others");
     EXPECT_TRUE(in_child([] { return become(callers[2]) && judged("/bin/true", false) == "yes"; }));
-    EXPECT_TRUE(in_child([] { return become(callers[2]) && judged("/bin/true", true) == "secure-execution"; }));
+    EXPECT_TRUE(
+        in_child([] { return become(callers[2]) && judged("/bin/true", true) == "secure-execution"; }));
 }
 
 TEST(TargetSecure, KnowsSuForAUserAndForRoot) {
     struct stat state;
-    SKIP_UNLESS(stat("/usr/bin/su", &state) == 0 && (state.st_mode & S_ISUID), "no set-user-ID /usr/bin/su here");
+    SKIP_UNLESS(stat("/usr/bin/su", &state) == 0 && (state.st_mode & S_ISUID),
+                "no set-user-ID /usr/bin/su here");
     SKIP_UNLESS(geteuid() == 0, "needs root, to become others");
     EXPECT_EQ(judged("/usr/bin/su", true), "yes");
-    EXPECT_TRUE(in_child([] { return become(callers[5]) && judged("/usr/bin/su", true) == "secure-execution"; }));
+    EXPECT_TRUE(
+        in_child([] { return become(callers[5]) && judged("/usr/bin/su", true) == "secure-execution"; }));
 }

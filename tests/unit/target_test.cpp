@@ -72,7 +72,8 @@ TEST(Target, FindsProgramHeadersAndNamesWhereverTheyAreInTheFile) {
         for (uint16_t spare : {0, 10, 12, 100, 1100}) {
             image.headers_at = at;
             image.spare_headers = spare;
-            EXPECT_EQ(judged(folder.write("image", make(image))), "yes, behind libasan.so.8") << at << ' ' << spare;
+            EXPECT_EQ(judged(folder.write("image", make(image))), "yes, behind libasan.so.8")
+                << at << ' ' << spare;
         }
     image.needed.insert(image.needed.end(), 200, "libmore.so");
     EXPECT_EQ(judged(folder.write("image", make(image))), "yes, behind libasan.so.8");
@@ -102,7 +103,7 @@ TEST(Target, ReadsTheFirstLineOfAScriptAsTheKernelDoes) {
         {"#!" + target + "\targument", "static"},
         {"#!" + target + " " + cut, "static"},
         {"#!" + target + std::string("\0more\n", 6), "static"},
-        {"#!" + target + cut + "\n", "yes"},         // the name is cut: ENOEXEC
+        {"#!" + target + cut + "\n", "yes"},             // the name is cut: ENOEXEC
         {"#!" + std::string(253, ' ') + target, "yes"},  // 255 bytes of nothing
         {"#!\n" + target, "yes"},
         {"#!", "yes"},

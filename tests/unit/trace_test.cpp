@@ -92,42 +92,50 @@ task_watch make_exit(int status) {
 
 // --- JSON: the records
 
-const char head[] = R"("session":"9f3c00000000abcd","ts":1763884800123456789,"mono":91234567,"task":17,"parent":3,)";
+const char head[] =
+    R"("session":"9f3c00000000abcd","ts":1763884800123456789,"mono":91234567,"task":17,"parent":3,)";
 
 TEST_F(Trace, WritesInitWithTheKeysInTheirOrderAndZeroesPrinted) {
     start("format=json");
     EXPECT_EQ(line(WATCH_TASK_INIT, make_creation(WATCH_TASK_INIT)),
               std::string(R"({"v":1,"event":"init",)") + head +
-                  R"("pid":0,"tgid":0,"ppid":4242,"by":4242,"call":"fork","clone_flags":18874385})" "\n");
+                  R"("pid":0,"tgid":0,"ppid":4242,"by":4242,"call":"fork","clone_flags":18874385})"
+                  "\n");
 }
 
 TEST_F(Trace, WritesCloneWithTheKeysInTheirOrder) {
     start("format=json");
     EXPECT_EQ(line(WATCH_TASK_CLONE, make_creation(WATCH_TASK_CLONE)),
               std::string(R"({"v":1,"event":"clone",)") + head +
-                  R"("pid":4243,"tgid":4243,"ppid":4242,"by":4242,"call":"fork","clone_flags":18874385})" "\n");
+                  R"("pid":4243,"tgid":4243,"ppid":4242,"by":4242,"call":"fork","clone_flags":18874385})"
+                  "\n");
 }
 
 TEST_F(Trace, WritesExecWithItsFolderAndEmptyArguments) {
     start("format=json");
     Arguments arguments({"cc", "-c", ""});
     char *cwd = getcwd(nullptr, 0);
-    EXPECT_EQ(line(WATCH_TASK_EXEC, make_exec("/usr/bin/cc", arguments)),
-              std::string(R"({"v":1,"event":"exec",)") + head +
-                  R"("pid":4243,"tgid":4243,"ppid":4242,"by":4243,"path":"/usr/bin/cc","argv":["cc","-c",""],"cwd":)" +
-                  Json(cwd).dump() + "}\n");
+    EXPECT_EQ(
+        line(WATCH_TASK_EXEC, make_exec("/usr/bin/cc", arguments)),
+        std::string(R"({"v":1,"event":"exec",)") + head +
+            R"("pid":4243,"tgid":4243,"ppid":4242,"by":4243,)"
+            R"("path":"/usr/bin/cc","argv":["cc","-c",""],"cwd":)" +
+            Json(cwd).dump() + "}\n");
     free(cwd);
 }
 
 TEST_F(Trace, WritesUidWithOldAndNewIds) {
     start("format=json");
-    EXPECT_EQ(line(WATCH_TASK_UID, make_uid()),
-              std::string(R"({"v":1,"event":"uid",)") + head +
-                  R"("pid":4243,"tgid":4243,"ppid":4242,"by":4243,"call":"seteuid","uid":0,"euid":65534,"suid":0,)"
-                  R"("fsuid":65534,"old":[0,0,0,0],"changed":true})" "\n");
+    EXPECT_EQ(
+        line(WATCH_TASK_UID, make_uid()),
+        std::string(R"({"v":1,"event":"uid",)") + head +
+            R"("pid":4243,"tgid":4243,"ppid":4242,"by":4243,"call":"seteuid","uid":0,"euid":65534,"suid":0,)"
+            R"("fsuid":65534,"old":[0,0,0,0],"changed":true})"
+            "\n");
     Json gid = json(WATCH_TASK_GID | WATCH_UNCHANGED, make_uid());
     EXPECT_EQ(gid["changed"], false);
-    EXPECT_EQ(keys_of(gid), "v event session ts mono task parent pid tgid ppid by call gid egid sgid fsgid old changed");
+    EXPECT_EQ(keys_of(gid),
+              "v event session ts mono task parent pid tgid ppid by call gid egid sgid fsgid old changed");
 }
 
 TEST_F(Trace, WritesExitWithTheStatusTakenApart) {
@@ -156,7 +164,8 @@ TEST_F(Trace, WritesNullForAStatusThatNobodyCouldLearn) {
 
 TEST_F(Trace, WritesFreeWithNothingElse) {
     start("format=json");
-    EXPECT_EQ(keys_of(json(WATCH_TASK_FREE, make_exit(0))), "v event session ts mono task parent pid tgid ppid by");
+    EXPECT_EQ(keys_of(json(WATCH_TASK_FREE, make_exit(0))),
+              "v event session ts mono task parent pid tgid ppid by");
 }
 
 TEST_F(Trace, NamesTheStopperAndTheErrorOfAVetoAtInitCloneAndFree) {
@@ -164,9 +173,9 @@ TEST_F(Trace, NamesTheStopperAndTheErrorOfAVetoAtInitCloneAndFree) {
     struct {
         int verdict;
         const char *error;
-    } cases[] = {{NOTIFY_STOP, "EAGAIN"},           {NOTIFY_BAD, "EPERM"},
-                 {NOTIFY_STOP_MASK, "EAGAIN"},      {notifier_from_errno(-ENOMEM), "ENOMEM"},
-                 {-EACCES, "EACCES"},               {notifier_from_errno(-4000), "4000"},
+    } cases[] = {{NOTIFY_STOP, "EAGAIN"},      {NOTIFY_BAD, "EPERM"},
+                 {NOTIFY_STOP_MASK, "EAGAIN"}, {notifier_from_errno(-ENOMEM), "ENOMEM"},
+                 {-EACCES, "EACCES"},          {notifier_from_errno(-4000), "4000"},
                  {-100000, "EAGAIN"}};
     for (unsigned long event : {WATCH_TASK_INIT, WATCH_TASK_CLONE}) {
         for (auto &c : cases) {
@@ -183,7 +192,8 @@ TEST_F(Trace, NamesTheStopperAndTheErrorOfAVetoAtInitCloneAndFree) {
     task.error = ENOMEM;
     task.stopped_by = "limit";
     Json record = json(WATCH_TASK_FREE, task);
-    EXPECT_EQ(keys_of(record), "v event session ts mono task parent pid tgid ppid by vetoed by_watcher errno");
+    EXPECT_EQ(keys_of(record),
+              "v event session ts mono task parent pid tgid ppid by vetoed by_watcher errno");
     EXPECT_EQ(record["errno"], "ENOMEM");
 }
 
@@ -241,7 +251,8 @@ TEST_F(Trace, EncodesBytesThatAreNotUtf8AndSaysInWhichFields) {
 TEST_F(Trace, GivesBackAnyBytesThatAProgramPassed) {
     start("format=json");
     std::mt19937 random(7);
-    const char alphabet[] = "a%\"\\\n\x01\x7f\xc3\xa9\xe2\x82\xac\xed\xa0\xf0\x9f\x90\xf4\x90\x80\xbf\xc0\xff";
+    const char alphabet[] =
+        "a%\"\\\n\x01\x7f\xc3\xa9\xe2\x82\xac\xed\xa0\xf0\x9f\x90\xf4\x90\x80\xbf\xc0\xff";
     for (int round = 0; round < 2000; round++) {
         auto word = [&] {
             std::string text(random() % 40, 'x');
@@ -255,7 +266,8 @@ TEST_F(Trace, GivesBackAnyBytesThatAProgramPassed) {
         Json record = json(WATCH_TASK_EXEC, make_exec(path.c_str(), arguments));
         ASSERT_EQ(decoded(record, "path", record["path"]), path);
         ASSERT_EQ(record["argv"].size(), words.size());
-        for (size_t i = 0; i < words.size(); i++) ASSERT_EQ(decoded(record, "argv", record["argv"][i]), words[i]);
+        for (size_t i = 0; i < words.size(); i++)
+            ASSERT_EQ(decoded(record, "argv", record["argv"][i]), words[i]);
     }
 }
 
@@ -306,7 +318,8 @@ TEST_F(Trace, KeepsEveryKeyOfAnEncodedLineForAStreamWithinItsLimit) {
     task.id = task.parent_id = task.realtime_ns = task.boottime_ns = UINT64_MAX;
     task.error = ENOTRECOVERABLE;
     task.stopped_by = "a-name-of-thirty-one-bytes-longg";
-    unsigned long all = WATCH_ON_BEHALF | WATCH_AGAIN | WATCH_ADOPTED | WATCH_BEFORE | WATCH_FAILED | WATCH_STOPPED;
+    unsigned long all =
+        WATCH_ON_BEHALF | WATCH_AGAIN | WATCH_ADOPTED | WATCH_BEFORE | WATCH_FAILED | WATCH_STOPPED;
     std::string text = line(WATCH_TASK_EXEC | all, task);
     EXPECT_LE(text.size(), 4096u);
     Json record = Json::parse(text);
@@ -399,7 +412,8 @@ TEST_F(Trace, WritesTextAsStraceWould) {
     EXPECT_EQ(line(WATCH_TASK_EXEC, make_exec("/usr/bin/cc", arguments)),
               "[pid 4243] exec /usr/bin/cc [\"cc\", \"-c\", \"a.c\", \"two words\", "
               "\"q\\\"\\\\\\n\\x1b[31m\\xc2\\x9b\", \"gr\xc3\xbcn\\xff\"]\n");
-    EXPECT_EQ(line(WATCH_TASK_CLONE, make_creation(WATCH_TASK_CLONE, "vfork")), "[pid 4242] clone(vfork) = 4243\n");
+    EXPECT_EQ(line(WATCH_TASK_CLONE, make_creation(WATCH_TASK_CLONE, "vfork")),
+              "[pid 4242] clone(vfork) = 4243\n");
     EXPECT_EQ(line(WATCH_TASK_EXIT, make_exit(768)), "[pid 4243] +++ exited with 3 (1.204 s) +++\n");
     EXPECT_EQ(line(WATCH_TASK_EXIT, make_exit(SIGKILL)), "[pid 4243] +++ killed by SIGKILL (1.204 s) +++\n");
     EXPECT_EQ(line(WATCH_TASK_EXIT, make_exit(SIGSEGV | 0x80)),
@@ -416,7 +430,8 @@ TEST_F(Trace, ShowsInTextWhatWasStoppedOrRefusedOnce) {
     task_watch task = make_creation(WATCH_TASK_INIT);
     task.stopped_by = "limit";
     task.verdict = notifier_from_errno(-EAGAIN);
-    EXPECT_EQ(line(WATCH_TASK_INIT | WATCH_STOPPED, task), "[pid 4242] fork() = -1 EAGAIN (stopped by limit)\n");
+    EXPECT_EQ(line(WATCH_TASK_INIT | WATCH_STOPPED, task),
+              "[pid 4242] fork() = -1 EAGAIN (stopped by limit)\n");
     task.error = EAGAIN;
     EXPECT_EQ(line(WATCH_TASK_FREE, task), "");
     task.stopped_by = nullptr;
@@ -430,7 +445,8 @@ TEST_F(Trace, SaysInTextWhatWillNotBeWatched) {
     Arguments arguments({"secret"});
     task_watch task = make_exec("/bin/busybox", arguments);
     task.context = TASKWATCH_FORECAST;
-    EXPECT_EQ(line(WATCH_TASK_EXEC | WATCH_BEFORE, task), "[pid 4243] exec /bin/busybox (will not be watched)\n");
+    EXPECT_EQ(line(WATCH_TASK_EXEC | WATCH_BEFORE, task),
+              "[pid 4243] exec /bin/busybox (will not be watched)\n");
     task.error = ENOENT;
     EXPECT_EQ(line(WATCH_TASK_EXEC | WATCH_FAILED, task), "[pid 4243] exec /bin/busybox = -1 ENOENT\n");
 }
@@ -451,10 +467,14 @@ TEST_F(Trace, ColoursATerminalOnly) {
     struct {
         const char *options, *no_color;
         bool terminal, coloured;
-    } cases[] = {{"", nullptr, true, true},         {"", nullptr, false, false},
-                 {"", "1", true, false},            {"", "", true, true},
-                 {"color=never", "", true, false},  {"color=always", "1", false, true},
-                 {"format=json", nullptr, true, false}, {"format=json,color=always", nullptr, true, false}};
+    } cases[] = {{"", nullptr, true, true},
+                 {"", nullptr, false, false},
+                 {"", "1", true, false},
+                 {"", "", true, true},
+                 {"color=never", "", true, false},
+                 {"color=always", "1", false, true},
+                 {"format=json", nullptr, true, false},
+                 {"format=json,color=always", nullptr, true, false}};
     for (auto &c : cases) {
         c.no_color ? setenv("NO_COLOR", c.no_color, 1) : unsetenv("NO_COLOR");
         Watcher fresh("trace");
@@ -481,8 +501,9 @@ TEST_F(Trace, WritesTheEventsThatWereAskedFor) {
                  {"events=none", ""},
                  {"format=json,events=free", "free"}};
     const std::pair<unsigned long, const char *> events[] = {
-        {WATCH_TASK_INIT, "init"}, {WATCH_TASK_CLONE, "clone"}, {WATCH_TASK_EXEC, "exec"}, {WATCH_TASK_UID, "uid"},
-        {WATCH_TASK_GID, "gid"},   {WATCH_TASK_EXIT, "exit"},   {WATCH_TASK_FREE, "free"}};
+        {WATCH_TASK_INIT, "init"}, {WATCH_TASK_CLONE, "clone"}, {WATCH_TASK_EXEC, "exec"},
+        {WATCH_TASK_UID, "uid"},   {WATCH_TASK_GID, "gid"},     {WATCH_TASK_EXIT, "exit"},
+        {WATCH_TASK_FREE, "free"}};
     Arguments arguments({"x"});
     for (auto &c : cases) {
         Watcher fresh("trace");
@@ -502,7 +523,10 @@ TEST_F(Trace, LeavesThreadsOutOfTextAndPutsThemIntoJson) {
     struct {
         const char *options;
         bool shown;
-    } cases[] = {{"events=all", false}, {"events=all,threads=1", true}, {"format=json", true}, {"format=json,threads=0", false}};
+    } cases[] = {{"events=all", false},
+                 {"events=all,threads=1", true},
+                 {"format=json", true},
+                 {"format=json,threads=0", false}};
     for (auto &c : cases) {
         Watcher fresh("trace");
         ASSERT_EQ(fresh.init(c.options), "");
@@ -521,18 +545,21 @@ TEST_F(Trace, LeavesThreadsOutOfTextAndPutsThemIntoJson) {
 TEST_F(Trace, RefusesWhatItDoesNotUnderstandAndSaysWhatItWould) {
     struct {
         const char *options, *refusal;
-    } cases[] = {
-        {"events=exec,fork", "events: 'fork' is not an event; accepted: init, clone, exec, uid, gid, exit, free, "
-                             "process, all, none"},
-        {"format=xml", "format: 'xml' is not a format; accepted: text, json"},
-        {"colour=never", "option: 'colour' is unknown; accepted: format, output, events, argv, threads, color"},
-        {"color=sometimes", "color: 'sometimes' is not a choice; accepted: auto, always, never"},
-        {"argv=2", "argv: '2' is not a switch; accepted: 0, 1"},
-        {"threads=", "threads: '' is not a switch; accepted: 0, 1"},
-        {"output=x.json", "output: 'x.json' is not an absolute path, and programs change their folder; accepted: an "
-                          "absolute path (%p: process id, %%: percent sign), - for standard output"},
-        {"output=/x%h", "output: '/x%h' is a path with another % than %p and %%; accepted: an absolute path (%p: "
-                        "process id, %%: percent sign), - for standard output"}};
+    } cases[] = {{"events=exec,fork",
+                  "events: 'fork' is not an event; accepted: init, clone, exec, uid, gid, exit, free, "
+                  "process, all, none"},
+                 {"format=xml", "format: 'xml' is not a format; accepted: text, json"},
+                 {"colour=never",
+                  "option: 'colour' is unknown; accepted: format, output, events, argv, threads, color"},
+                 {"color=sometimes", "color: 'sometimes' is not a choice; accepted: auto, always, never"},
+                 {"argv=2", "argv: '2' is not a switch; accepted: 0, 1"},
+                 {"threads=", "threads: '' is not a switch; accepted: 0, 1"},
+                 {"output=x.json",
+                  "output: 'x.json' is not an absolute path, and programs change their folder; accepted: an "
+                  "absolute path (%p: process id, %%: percent sign), - for standard output"},
+                 {"output=/x%h",
+                  "output: '/x%h' is a path with another % than %p and %%; accepted: an absolute path (%p: "
+                  "process id, %%: percent sign), - for standard output"}};
     for (auto &c : cases) EXPECT_EQ(Watcher("trace").init(c.options), c.refusal);
     EXPECT_NE(Watcher("trace").init("output=/" + std::string(1000, 'x')).find("longer than 1000 bytes"),
               std::string::npos);
@@ -542,7 +569,9 @@ TEST_F(Trace, RefusesAFileThatCannotBeOpenedInTheFirstProcessAlone) {
     host.open_error = ENOENT;
     unsetenv("TASKWATCH_SESSION");
     EXPECT_EQ(Watcher("trace").init("output=/nowhere/x"),
-              "output: '/nowhere/x' is ENOENT; accepted: a file that can be written, in a folder that exists");
+              "output: '/nowhere/x' is ENOENT; accepted: a file that can be written, in a folder that "
+              "exists; a FIFO "
+              "that is read");
     setenv("TASKWATCH_SESSION", "1:2", 1);
     EXPECT_EQ(Watcher("trace").init("output=/nowhere/x"), "") << "its lines are counted as lost instead";
     EXPECT_EQ(host.opened_now, 0);
@@ -614,7 +643,8 @@ TEST_F(Trace, KeepsToOneKilobyteOfStack) {
                     Watcher &watcher;
                     unsigned long action;
                     task_watch task;
-                } call{fresh, event | WATCH_ON_BEHALF | WATCH_AGAIN | WATCH_ADOPTED, make_exec("/usr/bin/cc", *arguments)};
+                } call{fresh, event | WATCH_ON_BEHALF | WATCH_AGAIN | WATCH_ADOPTED,
+                       make_exec("/usr/bin/cc", *arguments)};
                 size_t used = stack_used(
                     [](void *context) {
                         auto &c = *static_cast<Call *>(context);
