@@ -29,9 +29,10 @@ Task &identify(Thread &thread) {
     // Under a seccomp filter nothing is asked: what was known before has to do (R16).
     if (process.quiet) return thread.current ? *thread.current : process.main;
     // A fork or clone that nobody saw (libc's own, an inline system call) leaves what we remember stale: ask
-    // the kernel. In a vfork child the level on top is the child that asks, or one it left behind.
+    // the kernel. `tid` is what this task calls itself; its pid is what its creator sees (R3), which in a new pid
+    // namespace is another number.
     pid_t tid = sys::gettid();
-    if (thread.current && thread.current->pid == tid) return *thread.current;
+    if (thread.tid == tid && thread.current) return *thread.current;
     Task &main = process.main;
     if (thread.tid != tid || main.pid == 0) {
         pid_t pid = sys::getpid();

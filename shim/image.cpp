@@ -39,8 +39,16 @@ bool is_forecast(const Target &target) {
 int call_genuine(const ImageCall &call, const char *path, char *const *argv, char *const *envp, Repair repair,
                  const char *first_library) {
     PassedEnvironment passed(envp, process.inheritance, repair, first_library);
+    // A vfork child that execs leaves its mapping in its parent's memory: the parent takes it away.
+    Thread &thread = self();
+    VforkLevel *level = thread.in_vfork_child() ? &thread.levels[thread.depth - 1] : nullptr;
+    if (level) {
+        level->environment = passed.mapping();
+        level->environment_bytes = passed.mapped();
+    }
     int saved_errno = errno;
     call.genuine(call, path, argv, passed.get());
+    if (level) level->environment = nullptr;
     if (errno == E2BIG && passed.changed()) {
         errno = saved_errno;
         call.genuine(call, path, argv, envp);
@@ -90,6 +98,7 @@ int replace_image(const ImageCall &call) {
         }
     }
     int error;
+    Thread &thread = self();
     if (call.search)
         error = path_search({.file = call.path,
                              .path = current_path(),
@@ -97,7 +106,8 @@ int replace_image(const ImageCall &call) {
                              .envp = call.envp,
                              .shell_fallback = true,
                              .exec = candidate,
-                             .context = const_cast<ImageCall *>(&call)});
+                             .context = const_cast<ImageCall *>(&call),
+                             .memory = thread.in_vfork_child() ? &thread.levels[thread.depth - 1].search : nullptr});
     else
         error = try_image(call, call.path, call.argv, call.envp);
     if (watched && process.wants(WATCH_MASK_FAILED))

@@ -99,8 +99,8 @@ pid_t create_process(const CreateCall &call, pid_t (*genuine)(void *), void *con
 VforkLevel *begin_vfork(Thread &thread, const CreateCall &call, int *ret_error);
 // Child's side: CLONE. Returns if the child may go on, otherwise it never does.
 void arrive_in_vfork_child(Thread &thread, VforkLevel &level, const CreateCall &call);
-// Child's side of our own spawn: CLONE; 0 or the errno to end with.
-int decide_in_vfork_child(Thread &thread, VforkLevel &level, const CreateCall &call);
+// Child's side of our own spawn: CLONE; 0 or the errno to end with. `pid`: as the creator sees it.
+int decide_in_vfork_child(Thread &thread, VforkLevel &level, const CreateCall &call, pid_t pid);
 // Parent's side. `result`: pid or negative errno. Returns what the call returns (negative errno).
 long finish_vfork(Thread &thread, VforkLevel &level, const CreateCall &call, long result);
 // Parent's side of our own spawn when the child lived and its exec failed: EXIT and FREE for it.

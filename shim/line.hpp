@@ -20,6 +20,8 @@ class Line {
         return *this << (unsigned long long)(number < 0 ? -(unsigned long long)number : number);
     }
     Line &operator<<(int number) { return *this << (long long)number; }
+    Line &operator<<(long number) { return *this << (long long)number; }
+    Line &operator<<(char) = delete;  // it would print as a number
     Line &operator<<(unsigned long number) { return *this << (unsigned long long)number; }
     Line &operator<<(unsigned int number) { return *this << (unsigned long long)number; }
     Line &operator<<(unsigned long long number) {

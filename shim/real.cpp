@@ -100,12 +100,22 @@ void *find_in(const link_map *map, const char *name, const char *version, uint32
     return nullptr;
 }
 
-}  // namespace
-
-void *find(const char *name, const char *version) {
+const link_map *own_map() {
     if (!&_r_debug) return nullptr;
     const link_map *map = _r_debug.r_map;
     while (map && map->l_ld != _DYNAMIC) map = map->l_next;
+    return map;
+}
+
+}  // namespace
+
+const char *own_path() {
+    const link_map *map = own_map();
+    return map ? map->l_name : nullptr;
+}
+
+void *find(const char *name, const char *version) {
+    const link_map *map = own_map();
     uint32_t hash = gnu_hash(name);
     for (map = map ? map->l_next : nullptr; map; map = map->l_next)
         if (void *found = find_in(map, name, version, hash)) return found;

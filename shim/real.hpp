@@ -23,6 +23,9 @@ namespace taskwatch::real {
 // ours; null if there is none. Async-signal-safe.
 void *find(const char *name, const char *version);
 
+// The path that the dynamic linker loaded us by, relative if it was named so. Null without its list.
+const char *own_path();
+
 template <size_t N>
 struct Literal {
     char text[N];

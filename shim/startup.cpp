@@ -7,8 +7,6 @@
 //   3  EXEC          our constructor: after the libraries' constructors, before the executable's own
 //   ...
 //   4  the end       at_true_end() (exit), _exit, at_quick_end(): EXIT, FREE, fini, session
-#include <dlfcn.h>
-#include <link.h>
 #include <sys/auxv.h>
 
 #include <atomic>
@@ -20,6 +18,7 @@
 #include "lifecycle.hpp"
 #include "loader.hpp"
 #include "message.hpp"
+#include "real.hpp"
 #include "true_end.hpp"
 
 extern "C" char **environ;
@@ -44,33 +43,28 @@ void refuse(const char *what) {
     message(line);
 }
 
-// The entry of LD_PRELOAD that brought us here, as it was written: descendants get the same.
-const char *preload_entry(char *const *envp) {
-    const char *list = environment_value(envp, "LD_PRELOAD");
-    for (const char *p = list; p && *p;) {
-        size_t length = strcspn(p, ": ");
-        const char *slash = static_cast<const char *>(memrchr(p, '/', length));
-        const char *base = slash ? slash + 1 : p;
-        size_t base_length = length - (size_t)(base - p);
-        if (base_length >= 15 && memcmp(base, "libtaskwatch.so", 15) == 0 && length < sizeof own_path) {
-            memcpy(own_path, p, length);
-            own_path[length] = '\0';
-            return own_path;
-        }
-        p += length;
-        p += strspn(p, ": ");
+// Our own path, made absolute: a program may change its folder before it execs.
+const char *find_own_path() {
+    const char *path = real::own_path();
+    if (!path || !*path) return nullptr;
+    size_t length = strlen(path), folder = 0;
+    if (*path != '/') {
+        long bytes = sys::call(SYS_getcwd, own_path, sizeof own_path);
+        if (bytes <= 1) return nullptr;
+        folder = (size_t)bytes - 1;
+        own_path[folder++] = '/';
     }
-    return nullptr;
+    if (folder + length >= sizeof own_path) return nullptr;
+    memcpy(own_path + folder, path, length + 1);
+    return own_path;
 }
 
 // Where the library's own watchers are: the folder "taskwatch" beside it.
 void find_own_folder() {
-    Dl_info info;
-    if (!dladdr(reinterpret_cast<void *>(&process), &info) || !info.dli_fname) return;
-    const char *slash = strrchr(info.dli_fname, '/');
-    size_t length = slash ? (size_t)(slash - info.dli_fname) : 0;
+    const char *slash = strrchr(own_path, '/');
+    size_t length = slash ? (size_t)(slash - own_path) : 0;
     if (length + sizeof "/taskwatch" > sizeof own_folder) return;
-    memcpy(own_folder, info.dli_fname, length);
+    memcpy(own_folder, own_path, length);
     strcpy(own_folder + length, "/taskwatch");
 }
 
@@ -94,7 +88,7 @@ void start(char *const *envp) {
     process.config = read_config(envp, getauxval(AT_SECURE) != 0);
     if (process.config.disabled) return;
     process.quiet = process.config.quiet;
-    (void)process.inheritance.capture(envp, preload_entry(envp));
+    (void)process.inheritance.capture(envp, find_own_path());
     if (process.config.session) (void)process.inheritance.set_session(process.config.session);
     // An ancestor installed a seccomp filter: nothing is opened, mapped or loaded here.
     if (process.quiet) return;

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "chain.hpp"
+#include "path_search.hpp"
 #include "sys.hpp"
 #include "task.hpp"
 
@@ -24,11 +25,15 @@ struct VforkLevel {
     sys::SignalMask mask;     // the program's, before INIT
     uint64_t serial;          // newest block that INIT's walk could see
     Task *outer;              // who was current before
+    pid_t outer_tid;
     uint64_t ticket;          // veto_before_fork()
     int veto_error;           // != 0: CLONE was stopped; the child lies dormant, the parent ends it
     int veto_verdict;
     const char *stopped_by;
     uint8_t pins;             // depth of the pin stack before
+    void *environment;        // mapping of a repaired environment: the parent's, once the child has exec'd
+    uint64_t environment_bytes;
+    PathMemory search;        // of an execvp in the child
 };
 
 struct Thread {

@@ -28,7 +28,11 @@ void free_refused(Thread &thread, VforkLevel &level, const CreateCall &call, int
 void leave_level(Thread &thread, VforkLevel &level) {
     thread.depth = (uint32_t)(&level - thread.levels);
     thread.current = level.outer;
+    thread.tid = level.outer_tid;
     thread.in_callback = 0;
+    if (level.environment) sys::call(SYS_munmap, level.environment, level.environment_bytes);
+    level.environment = nullptr;
+    level.search.release();
     chain.release_down_to(thread.pins, level.pins);
 }
 
@@ -50,6 +54,7 @@ VforkLevel *begin_vfork(Thread &thread, const CreateCall &call, int *ret_error) 
     thread.signals_blocked = true;
     Task &creator = identify(thread);
     level.outer = thread.current;
+    level.outer_tid = thread.tid;
     level.pins = thread.pins.depth;
     level.child.ppid = creator.tgid;
     ledger.enter(level.child, &creator);
@@ -69,12 +74,12 @@ VforkLevel *begin_vfork(Thread &thread, const CreateCall &call, int *ret_error) 
     return &level;
 }
 
-int decide_in_vfork_child(Thread &thread, VforkLevel &level, const CreateCall &call) {
+int decide_in_vfork_child(Thread &thread, VforkLevel &level, const CreateCall &call, pid_t pid) {
     pid_t creator_tid = thread.tid;
-    level.child.pid = level.child.tgid = sys::getpid();
+    level.child.pid = level.child.tgid = pid;
     level.child.start_ns = boottime_ns();
     ledger.settle(level.child);
-    thread.tid = level.child.pid;
+    thread.tid = sys::gettid();
     thread.current = &level.child;
     veto_after_fork_in_child(level.ticket);
     WalkResult result;
@@ -93,7 +98,7 @@ int decide_in_vfork_child(Thread &thread, VforkLevel &level, const CreateCall &c
 
 void arrive_in_vfork_child(Thread &thread, VforkLevel &level, const CreateCall &call) {
     // Stopped: let the parent go on while this process still lives, so that it can end us unseen.
-    if (decide_in_vfork_child(thread, level, call) != 0) veto_make_dormant();
+    if (decide_in_vfork_child(thread, level, call, sys::getpid()) != 0) veto_make_dormant();
     unblock(thread, level);
 }
 
@@ -105,16 +110,13 @@ VforkLevel *level_of(Thread &thread, pid_t pid) {
 
 long finish_vfork(Thread &thread, VforkLevel &level, const CreateCall &call, long result) {
     leave_level(thread, level);
-    thread.tid = 0;  // the child wrote its own
     thread.signals_blocked = true;
     // The child opened its own mask or died before: either way this thread's is still closed.
     if (result < 0) {
-        identify(thread);
         free_refused(thread, level, call, (int)-result);
     } else if (level.veto_error != 0) {
         veto_announce((pid_t)result);
         veto_end_child((pid_t)result, (int)(call.flags & 0xff), level.mask);
-        identify(thread);
         free_refused(thread, level, call, level.veto_error);
         result = -level.veto_error;
     }
@@ -124,7 +126,6 @@ long finish_vfork(Thread &thread, VforkLevel &level, const CreateCall &call, lon
 
 void finish_failed_spawn(Thread &thread, VforkLevel &level, const CreateCall &call) {
     leave_level(thread, level);
-    thread.tid = 0;
     thread.signals_blocked = true;
     end_on_behalf(level.child, 127 << 8, true, call.name);
     unblock(thread, level);

@@ -89,7 +89,7 @@ int start_while_suspended(void *p) {
     auto *start = static_cast<SuspendedStart *>(p);
     const CloneArguments *a = start->arguments;
     Thread &thread = self();
-    int stopped = decide_in_vfork_child(thread, *start->level, *start->call);
+    int stopped = decide_in_vfork_child(thread, *start->level, *start->call, sys::getpid());
     if (start->verdict && stopped) {
         start->verdict->stopped_by = start->level->stopped_by;
         start->verdict->child_pid.store((uint32_t)stopped, std::memory_order_release);

@@ -37,10 +37,10 @@ int genuine_execve(const ImageCall &, const char *path, char *const *argv, char 
     return real::execve(path, argv, envp);
 }
 
-int held(void *context, pid_t) {
+int held(void *context, pid_t child) {
     auto *spawning = static_cast<Spawning *>(context);
     if (!spawning->level) return 0;
-    return decide_in_vfork_child(self(), *spawning->level, spawning->call);
+    return decide_in_vfork_child(self(), *spawning->level, spawning->call, child);
 }
 
 int exec(void *context, const char *path, char *const *argv, char *const *envp) {

@@ -4,11 +4,13 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include <cerrno>
 #include <csignal>
 
 #include "export.hpp"
 #include "lifecycle.hpp"
 #include "real.hpp"
+#include "spawn.hpp"
 #include "veto.hpp"
 
 using namespace taskwatch;
@@ -28,12 +30,22 @@ bool account(pid_t pid, const int *status, const char *call) {
     return true;
 }
 
+// A child of our own spawn that was killed before its exec is shown to nobody but __WALL: the genuine call
+// says ECHILD for it. `which` as in waitpid(2); a pid, or -1, 0 and groups, for which any such child may be meant.
+pid_t wait_for_unseen(pid_t which, int *status, int options, struct rusage *usage) {
+    if (!spawn_died_unseen(which > 0 ? which : -1)) return -1;
+    pid_t pid = real::wait4(which, status, options | __WALL, usage);
+    if (pid > 0) spawn_forget_unseen(pid);
+    return pid;
+}
+
 // The program's status pointer may be null; ours never is, and its word is untouched when nothing is seen.
 template <typename Wait>
-pid_t wait_for(const char *call, int *status, Wait genuine) {
+pid_t wait_for(const char *call, pid_t which, int *status, int options, struct rusage *usage, Wait genuine) {
     for (;;) {
         int own = 0;
         pid_t pid = genuine(&own);
+        if (pid == -1 && errno == ECHILD) pid = wait_for_unseen(which, &own, options, usage);
         if (!account(pid, &own, call)) continue;
         if (pid > 0 && status) *status = own;
         return pid;
@@ -52,21 +64,21 @@ int raw_status(const siginfo_t &info) {
 }  // namespace
 
 EXPORT pid_t wait(int *status) {
-    return wait_for("wait", status, [](int *own) { return real::wait(own); });
+    return wait_for("wait", -1, status, 0, nullptr, [](int *own) { return real::wait(own); });
 }
 extern "C" EXPORT_ALIAS(wait) pid_t __wait(int *);
 
 EXPORT pid_t waitpid(pid_t pid, int *status, int options) {
-    return wait_for("waitpid", status, [=](int *own) { return real::waitpid(pid, own, options); });
+    return wait_for("waitpid", pid, status, options, nullptr, [=](int *own) { return real::waitpid(pid, own, options); });
 }
 extern "C" EXPORT_ALIAS(waitpid) pid_t __waitpid(pid_t, int *, int);
 
 EXPORT pid_t wait3(int *status, int options, struct rusage *usage) noexcept {
-    return wait_for("wait3", status, [=](int *own) { return real::wait3(own, options, usage); });
+    return wait_for("wait3", -1, status, options, usage, [=](int *own) { return real::wait3(own, options, usage); });
 }
 
 EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *usage) noexcept {
-    return wait_for("wait4", status, [=](int *own) { return real::wait4(pid, own, options, usage); });
+    return wait_for("wait4", pid, status, options, usage, [=](int *own) { return real::wait4(pid, own, options, usage); });
 }
 
 EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options) {
@@ -75,6 +87,10 @@ EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options) {
     for (;;) {
         seen->si_pid = 0;
         int result = real::waitid(type, id, seen, options);
+        if (result == -1 && errno == ECHILD && spawn_died_unseen(type == P_PID ? (pid_t)id : -1)) {
+            result = real::waitid(type, id, seen, options | __WALL);
+            if (result == 0 && seen->si_pid && !(options & WNOWAIT)) spawn_forget_unseen(seen->si_pid);
+        }
         if (result != 0 || seen->si_pid == 0) return result;
         int status = raw_status(*seen);
         if (account(seen->si_pid, &status, "waitid")) return result;

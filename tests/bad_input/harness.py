@@ -36,14 +36,14 @@ class Bench:
         self.library = os.path.join(build, "shim", "libtaskwatch.so")
         self.plugins = os.path.join(build, "tests", "plugins")
         self.path = self.plugins + ":" + os.path.join(build, "watchers")
-        self.environment = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C", "HOME": folder}
+        self.environment = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C", "HOME": folder}
 
     def plugin(self, name):
         return os.path.join(self.plugins, name + ".so")
 
     def missing(self, name):
-        return (f"libtaskwatch: watcher '{name}': no {name}.so in TASKWATCH_PATH or {self.build}/shim/taskwatch; "
-                "'taskwatch --list' shows what there is\n")
+        return ours(f"watcher '{name}': no {name}.so in TASKWATCH_PATH or {self.build}/shim/taskwatch; "
+                    "'taskwatch --list' shows what there is")
 
     def under(self, watchers, **variables):
         """The environment of a session: the contract that a user without the launcher has."""
@@ -84,11 +84,17 @@ class Bench:
         if not shutil.which(compiler):
             raise Skip(f"no {compiler}")
         output = os.path.join(self.work, name)
-        result = self.bare([compiler, "-O1", "-o", output, os.path.join(SOURCE, "programs", name + ".c"), *flags])
+        source = os.path.join(SOURCE, "programs", name + ".c")
+        result = self.bare([compiler, "-O1", "-o", output, source, *flags])
         if result.returncode:
             last = result.stderr.decode(errors="replace").strip().splitlines()[-1:]
             raise Skip(f"{compiler} {' '.join(flags)} does not work here: {''.join(last)}")
         return output
+
+
+def ours(*lines):
+    """What the library says on stderr."""
+    return "".join(f"libtaskwatch: {line}\n" for line in lines)
 
 
 def same(seen, expected, context=""):
@@ -109,6 +115,15 @@ def read(path):
 def as_root():
     if os.geteuid() != 0:
         raise Skip("needs root")
+
+
+def clang_runtime_folder():
+    """Where clang's shared sanitizer runtimes are: no program finds them by itself."""
+    asked = subprocess.run(["clang", "--print-resource-dir"], stdout=subprocess.PIPE, text=True, check=True)
+    found = glob.glob(asked.stdout.strip() + "/lib/**/libclang_rt.asan*.so", recursive=True)
+    if not found:
+        raise Skip("clang has no shared sanitizer runtime")
+    return os.path.dirname(found[0])
 
 
 def main(build, shim, only):
@@ -138,13 +153,3 @@ def main(build, shim, only):
     if not chosen:
         print(f"# no test has {only!r} in its name")
     sys.exit(1 if failed or not chosen else 0)
-
-
-def clang_runtime_folder():
-    """Where clang's shared sanitizer runtimes are: no program finds them by itself."""
-    found = subprocess.run(["clang", "--print-resource-dir"], stdout=subprocess.PIPE, text=True, check=True)
-    folders = [os.path.dirname(path) for path in glob.glob(found.stdout.strip() + "/lib/**/libclang_rt.asan*.so",
-                                                           recursive=True)]
-    if not folders:
-        raise Skip("clang has no shared sanitizer runtime")
-    return folders[0]

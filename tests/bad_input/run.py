@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# Bad input: run.py [--without-shim] BUILD-FOLDER [PART-OF-A-SENTENCE]. Configurations, watchers, outputs and programs
-# that are wrong or odd, in trees of 50 processes; stderr is compared byte for byte.
+# Bad input: run.py [--without-shim] BUILD-FOLDER [PART-OF-A-SENTENCE]. Configurations, watchers, outputs and
+# programs that are wrong or odd, in trees of 50 processes; stderr is compared byte for byte.
 #
 # --without-shim runs the trees bare. Everything that waits for a line then has to fail: the proof that the
 # comparison can.

@@ -34,7 +34,8 @@ static inline void says(const struct notifier_block *nb, unsigned int key, const
 }
 
 /* "NAME: what 12" for a number that is worth telling. */
-static inline void says_number(const struct notifier_block *nb, unsigned int key, const char *what, int number)
+static inline void says_number(const struct notifier_block *nb, unsigned int key, const char *what,
+                               int number)
 {
     char line[128];
 

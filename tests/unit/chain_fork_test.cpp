@@ -111,16 +111,54 @@ TEST_F(ChainFork, WalksOfThreadsThatDoNotExistInTheChildAreForgottenThere) {
     walker.join();
 }
 
+TEST_F(ChainFork, SoAreThoseThatFoundNoReaderFree) {
+    RecordingWatcher a("a", log, 1), b("b", log);
+    ASSERT_EQ(add(a), 0);
+    ASSERT_EQ(add(b), 0);
+    walk_within_walks(*chain, a, 200, [&] {
+        EXPECT_EQ(in_child(*chain, own,
+                           [&]() -> std::string {
+                               std::string said = use_it("a b");
+                               return remove(b) == 0 ? said : said + " remove b";
+                           }),
+                  "");
+    });
+}
+
+// As in a handler that interrupted a walk just before it had claimed the reader that its stack names.
+TEST_F(ChainFork, AReaderThatIsOnlyNamedIsNotTakenOver) {
+    RecordingWatcher a("a", log, 1), b("b", log);
+    ASSERT_EQ(add(a), 0);
+    ASSERT_EQ(add(b), 0);
+    PinStack others{};
+    a.inside = [&](auto...) {
+        a.inside = nullptr;
+        own = others;
+        EXPECT_EQ(in_child(*chain, own,
+                           [&]() -> std::string {
+                               chain->release_down_to(own, 0);
+                               return remove(b) == 0 ? "" : "remove b";
+                           }),
+                  "");
+        own = {};
+    };
+    chain->walk(init, task, others);
+}
+
 TEST_F(ChainFork, AChildForkedInsideACallbackKeepsTheSnapshotItIsIn) {
     RecordingWatcher a("a", log, 2), b("b", log, 1), c("c", log), x("x", log, 3);
     for (RecordingWatcher *w : {&a, &b, &c}) ASSERT_EQ(add(*w), 0);
+    for (int i = 0; i < 300; ++i) {  // afterwards the first place that is free is taken, whichever it is
+        ASSERT_EQ(add(x), 0);
+        ASSERT_EQ(remove(x), 0);
+    }
     pid_t child = -1;
     a.inside = [&](auto...) {
         a.inside = nullptr;
         if ((child = fork()) != 0) return;
         alarm(30);
         chain->after_fork_in_child(own);
-        for (int i = 0; i < 300; ++i) {  // every place but the one that is pinned is used again
+        for (int i = 0; i < 300; ++i) {
             if (chain->add(&x.nb, WATCH_MASK_ALL, "x") != 0 || remove(x) != 0) _exit(3);
             x.nb.priority = i % 5;
         }

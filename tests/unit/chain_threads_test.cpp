@@ -2,16 +2,14 @@
 // The chain between threads: what unregister waits for, and what it must not wait for. Runs under
 // ThreadSanitizer as well, which then proves that a block's memory belongs to its owner again.
 #include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <cstdio>
 #include <deque>
 #include <thread>
 #include <vector>
 
 #include "recording_watcher.hpp"
+#include "remover.hpp"
 
 using taskwatch::Chain;
 using taskwatch::PinStack;
@@ -20,24 +18,6 @@ using taskwatch::Walk;
 namespace {
 
 constexpr Walk init = {.action = WATCH_TASK_INIT, .need = WATCH_MASK_INIT};
-
-// Until it holds. What it asks for is an event of another thread.
-template <typename Condition>
-void await(Condition condition) {
-    while (!condition()) sched_yield();
-}
-
-bool sleeps(pid_t tid) {
-    char path[64], text[256] = "";
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
-    if (FILE *file = fopen(path, "re")) {
-        if (!fgets(text, sizeof text, file)) text[0] = '\0';
-        fclose(file);
-    }
-    std::string stat = text;
-    size_t end = stat.rfind(") ");
-    return end != std::string::npos && stat[end + 2] == 'S';
-}
 
 class ChainThreads : public WithChain {
   protected:
@@ -65,32 +45,6 @@ class ChainThreads : public WithChain {
         std::atomic<bool> inside_ = false, go_ = false, done_ = false;
         std::thread thread_;
     };
-
-    // unregister in a thread of its own.
-    class Remover {
-      public:
-        Remover(Chain &chain, RecordingWatcher &watcher)
-            : thread_([this, &chain, &watcher] {
-                  tid_ = pid_t(syscall(SYS_gettid));
-                  PinStack own{};
-                  error_ = chain.remove(&watcher.nb, own);
-                  returned_ = true;
-              }) {
-            // It has returned, or it is so long in waiting that it sleeps.
-            await([this] { return returned_ || (tid_ != 0 && sleeps(tid_)); });
-        }
-        bool returned() const { return returned_; }
-        int join() {
-            thread_.join();
-            return error_;
-        }
-
-      private:
-        std::atomic<pid_t> tid_ = 0;
-        std::atomic<bool> returned_ = false;
-        int error_ = -1;
-        std::thread thread_;
-    };
 };
 
 TEST_F(ChainThreads, UnregisterReturnsWhenTheCallbackHasReturnedElsewhere) {
@@ -98,7 +52,7 @@ TEST_F(ChainThreads, UnregisterReturnsWhenTheCallbackHasReturnedElsewhere) {
     ASSERT_EQ(add(a), 0);
     ASSERT_EQ(add(b), 0);
     Walker walker(*chain, a);
-    Remover remover(*chain, b);  // b is still to be called by that walk
+    Remover remover(*chain, b.nb);  // b is still to be called by that walk
     EXPECT_FALSE(remover.returned());
     EXPECT_EQ(chain->name_of(&b.nb, own), nullptr) << "it is out of the chain meanwhile";
     EXPECT_FALSE(walker.done());
@@ -126,7 +80,7 @@ TEST_F(ChainThreads, UnregisterWaitsForNoWalkThatBeganLater) {
     ASSERT_EQ(add(a), 0);
     ASSERT_EQ(add(b), 0);
     Walker first(*chain, a);
-    Remover remover(*chain, b);
+    Remover remover(*chain, b.nb);
     EXPECT_FALSE(remover.returned());
     Walker second(*chain, a);
     first.go();
@@ -152,7 +106,7 @@ TEST_F(ChainThreads, UnregisterWaitsForNoLaterWalkOfTheSameThread) {
         for (int i = 0; i < 2; ++i) chain->walk(init, record, walkers);
     });
     await([&] { return begun == 1; });
-    Remover remover(*chain, b);
+    Remover remover(*chain, b.nb);
     EXPECT_FALSE(remover.returned());
     may_end = 1;
     await([&] { return begun == 2; });
@@ -183,8 +137,7 @@ TEST_F(ChainThreads, UnregisterFromACallbackDoesNotWaitForOtherThreads) {
 }
 
 TEST_F(ChainThreads, UnregisterWaitsForWalksThatFoundNoReaderFree) {
-    RecordingWatcher a("a", log);
-    ASSERT_EQ(add(a, WATCH_MASK_INIT), 0);
+    RecordingWatcher a("a", log, -1);
     static std::atomic<unsigned> inside, done;
     static std::atomic<bool> go;
     inside = done = 0;
@@ -196,24 +149,28 @@ TEST_F(ChainThreads, UnregisterWaitsForWalksThatFoundNoReaderFree) {
                                   return int(NOTIFY_DONE);
                               },
                               nullptr, 0};
-    constexpr Walk walk = {.action = WATCH_TASK_CLONE, .need = WATCH_MASK_CLONE};
-    ASSERT_EQ(chain->add(&waiting, WATCH_MASK_CLONE, "waiting"), 0);
+    ASSERT_EQ(chain->add(&waiting, WATCH_MASK_ALL, "waiting"), 0);
     std::vector<std::thread> threads;
-    for (int i = 0; i < 160; ++i)
-        threads.emplace_back([&] {
-            PinStack mine{};
-            task_watch record{};
-            chain->walk(walk, record, mine);
-        });
-    await([&] { return inside == threads.size(); });
-    Remover remover(*chain, a);
+    auto walk_in_threads = [&](size_t count) {
+        for (size_t i = 0; i < count; ++i)
+            threads.emplace_back([&] {
+                PinStack mine{};
+                task_watch record{};
+                chain->walk(init, record, mine);
+            });
+        await([&] { return inside == threads.size(); });
+    };
+    walk_in_threads(taskwatch::Readers::count);
+    ASSERT_EQ(add(a), 0);
+    walk_in_threads(1);  // the only one that a is in
+    Remover remover(*chain, a.nb);
     EXPECT_FALSE(remover.returned());
     EXPECT_EQ(done, 0u);
     go = true;
     go.notify_all();
     EXPECT_EQ(remover.join(), 0);
-    EXPECT_EQ(done, threads.size());
     for (std::thread &t : threads) t.join();
+    EXPECT_EQ(log, "a");
     EXPECT_EQ(chain->remove(&waiting, own), 0);
 }
 

@@ -3,14 +3,8 @@
 // of a callback. The genuine vfork, no preload. A hang is a failure: each test ends by SIGALRM then.
 #include <setjmp.h>
 #include <signal.h>
-#include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cstddef>
-#include <cstdlib>
 
 #include "recording_watcher.hpp"
 
@@ -105,102 +99,5 @@ TEST_F(ChainVfork, AWalkThatIsLeftByAJumpIsReleasedByTheOneAroundIt) {
     EXPECT_EQ(own.depth, 0);
     EXPECT_EQ(chain->remove(&jumper, own), 0);
 }
-
-#if defined(__x86_64__)
-
-// A walk of a vfork child, between two traps for the one who steps it through.
-[[gnu::noinline]] pid_t stepped_walk(Chain &chain, PinStack &own) {
-    pid_t child = vfork();
-    if (child == 0) {
-        task_watch record{};
-        asm volatile("int3");
-        chain.walk(init, record, own);
-        asm volatile("int3");
-        _exit(0);
-    }
-    return child;
-}
-
-// The traced process: one vfork child after the other, until one lives to the end of its walk. Its exit
-// status says what was wrong.
-[[noreturn]] void let_vfork_children_be_killed(Chain &chain) {
-    static PinStack own{};
-    static notifier_block watcher = {[](notifier_block *, unsigned long, void *) { return int(NOTIFY_OK); },
-                                     nullptr, 0};
-    alarm(60);
-    ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
-    raise(SIGSTOP);
-    task_watch record{};
-    chain.walk(init, record, own);  // what is done the first time only is done
-    for (;;) {
-        if (chain.add(&watcher, WATCH_MASK_ALL, "watcher") != 0) _exit(3);
-        pid_t child = stepped_walk(chain, own);
-        chain.release_down_to(own, 0);
-        if (own.depth != 0) _exit(4);
-        if (chain.remove(&watcher, own) != 0) _exit(5);
-        int status = 0;
-        if (waitpid(child, &status, 0) != child) _exit(6);
-        if (WIFEXITED(status)) _exit(0);
-    }
-}
-
-// Continues `tracee` until it stops with SIGTRAP or ends; returns that wait status.
-int run_to_trap(pid_t tracee, __ptrace_request how) {
-    for (int signal = 0;;) {
-        ptrace(how, tracee, nullptr, signal);
-        int status = 0;
-        if (waitpid(tracee, &status, __WALL) != tracee) return -1;
-        if (!WIFSTOPPED(status) || WSTOPSIG(status) == SIGTRAP) return status;
-        signal = WSTOPSIG(status) == SIGSTOP ? 0 : WSTOPSIG(status);
-    }
-}
-
-bool stands_at_a_trap(pid_t tracee) {
-    long rip = ptrace(PTRACE_PEEKUSER, tracee, offsetof(user, regs.rip), nullptr);
-    return (ptrace(PTRACE_PEEKTEXT, tracee, rip, nullptr) & 0xff) == 0xcc;
-}
-
-TEST_F(ChainVfork, AChildMayBeKilledAfterAnyInstructionOfAWalk) {
-    pid_t parent = fork();
-    if (parent == 0) let_vfork_children_be_killed(*chain);
-    int status = 0;
-    ASSERT_EQ(waitpid(parent, &status, 0), parent);
-    if (ptrace(PTRACE_SETOPTIONS, parent, nullptr, PTRACE_O_TRACEVFORK | PTRACE_O_EXITKILL) != 0) {
-        kill(parent, SIGKILL);
-        waitpid(parent, &status, 0);
-        ASSERT_EQ(getenv("TASKWATCH_TESTS_MUST_RUN"), nullptr);
-        GTEST_SKIP() << "ptrace is not allowed here";
-    }
-    unsigned steps = 0;
-    for (bool whole_walk = false;; ++steps) {
-        status = run_to_trap(parent, PTRACE_CONT);
-        if (!WIFSTOPPED(status)) break;
-        ASSERT_EQ(status >> 8, SIGTRAP | PTRACE_EVENT_VFORK << 8);
-        ASSERT_FALSE(whole_walk);
-        unsigned long child = 0;
-        ASSERT_EQ(ptrace(PTRACE_GETEVENTMSG, parent, nullptr, &child), 0);
-        ptrace(PTRACE_CONT, parent, nullptr, nullptr);  // the kernel keeps it waiting for the child
-        ASSERT_EQ(waitpid(pid_t(child), &status, __WALL), pid_t(child));
-        ASSERT_TRUE(WIFSTOPPED(run_to_trap(pid_t(child), PTRACE_CONT)));
-        for (unsigned i = 0; i < steps && !whole_walk; ++i) {
-            ASSERT_TRUE(WIFSTOPPED(run_to_trap(pid_t(child), PTRACE_SINGLESTEP)));
-            // Each walk is one step longer than the last one, but for a few: no look where the end cannot be.
-            whole_walk = i + 32 > steps && stands_at_a_trap(pid_t(child));
-        }
-        if (whole_walk) {
-            ASSERT_TRUE(WIFSTOPPED(run_to_trap(pid_t(child), PTRACE_CONT)));
-            EXPECT_TRUE(WIFEXITED(run_to_trap(pid_t(child), PTRACE_CONT)));
-        } else {
-            kill(pid_t(child), SIGKILL);
-            ASSERT_EQ(waitpid(pid_t(child), &status, __WALL), pid_t(child));
-        }
-    }
-    EXPECT_TRUE(WIFEXITED(status)) << "signal " << WTERMSIG(status) << " after " << steps << " instructions";
-    EXPECT_EQ(WEXITSTATUS(status), 0) << "after " << steps << " instructions";
-    EXPECT_GT(steps, 40u) << "it was a walk";
-    RecordProperty("instructions", int(steps));
-}
-
-#endif
 
 }  // namespace

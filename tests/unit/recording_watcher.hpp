@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "chain.hpp"
 
@@ -33,6 +34,25 @@ struct RecordingWatcher {
         return self->returns;
     }
 };
+
+// So many walks one inside the other, each with a pin stack of its own, as if each were in a thread of
+// its own. `watcher` is called by each of them; in the last one it calls `innermost`.
+inline void walk_within_walks(taskwatch::Chain &chain, RecordingWatcher &watcher, size_t count,
+                              const std::function<void()> &innermost) {
+    constexpr taskwatch::Walk walk = {.action = WATCH_TASK_INIT, .need = WATCH_MASK_INIT};
+    std::vector<taskwatch::PinStack> stacks(count);
+    size_t begun = 0;
+    watcher.inside = [&](unsigned long, task_watch &task) {
+        if (begun < count) {
+            chain.walk(walk, task, stacks[begun++]);
+        } else {
+            watcher.inside = nullptr;
+            innermost();
+        }
+    };
+    task_watch task{};
+    chain.walk(walk, task, stacks[begun++]);
+}
 
 class WithChain : public testing::Test {
   protected:

@@ -372,6 +372,8 @@ TEST_F(Sink, DoesNotDisturbTheOffsetOfTheSessionsFile) {
     fine(in_session(file, [&]() -> std::string {
         CHECK(write(2, "program\n", 8) == 8);
         int copy = dup(2);
+        // The same file, but not the same offset: what we append here would be written over.
+        dup2(open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC), 1);
         close(2);
         CHECK(put(sink, "line\n") == 0);
         CHECK(write(copy, "more\n", 5) == 5);
@@ -468,13 +470,24 @@ TEST_F(Sink, DoesNotWriteOverTextThroughAnotherDescriptorOfTheSameFile) {
 }
 
 TEST_F(Sink, WritesToTheOtherOutputWhenThatIsTheSameTerminal) {
-    int terminal[2];
+    int terminal[2], redirected[2];
     ASSERT_EQ(openpty(&terminal[0], &terminal[1], nullptr, nullptr, nullptr), 0);
+    ASSERT_EQ(pipe2(redirected, O_CLOEXEC), 0);
     fine(in_child([&]() -> std::string {
         dup2(terminal[1], 1);
         found_session(terminal[1]);
-        dup2(open_data(other), 2);
-        CHECK(put(sink, "line\n") == 0);
+        pid_t child = fork();
+        if (child == 0) {
+            char byte;
+            dup2(open_data(other), 2);
+            _exit(read(redirected[0], &byte, 1) == 1 && put(sink, "line\n") == 0 ? 0 : 1);
+        }
+        // The first process has it no more.
+        dup2(open_data(other), 1);
+        dup2(1, 2);
+        CHECK(write(redirected[1], "", 1) == 1);
+        int status;
+        CHECK(waitpid(child, &status, 0) == child && status == 0);
         return "";
     }));
     char text[20] = "";
@@ -483,8 +496,7 @@ TEST_F(Sink, WritesToTheOtherOutputWhenThatIsTheSameTerminal) {
     EXPECT_EQ(read(terminal[0], text, sizeof text), 6);
     EXPECT_STREQ(text, "line\r\n");
     EXPECT_EQ(contents(other), "DATA");
-    close(terminal[0]);
-    close(terminal[1]);
+    for (int fd : {terminal[0], terminal[1], redirected[0], redirected[1]}) close(fd);
 }
 
 // From here on the system call fails with EPERM.
@@ -563,14 +575,22 @@ TEST_F(Sink, CountsALineOfASessionThatNeverHadAStandardError) {
 
 TEST_F(Sink, FindsAnotherWayWhenTheProgramHasTheFileOpenForReading) {
     int file = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    fine(in_session(file, [&]() -> std::string {
-        dup2(open(path.c_str(), O_RDONLY | O_CLOEXEC), 2);
-        CHECK(put(sink, "line\n") == 0);
-        CHECK(lost() == 0);
-        return "";
-    }));
+    int terminal[2];
+    ASSERT_EQ(openpty(&terminal[0], &terminal[1], nullptr, nullptr, nullptr), 0);
+    std::string name = ttyname(terminal[1]);
+    for (auto &c : {std::pair{file, path}, {terminal[1], name}})
+        fine(in_session(c.first,
+                        [&]() -> std::string {
+                            int reading = open(c.second.c_str(), O_RDONLY | O_NOCTTY | O_CLOEXEC);
+                            dup2(reading, 1);
+                            dup2(reading, 2);
+                            CHECK(put(sink, "line\n") == 0);
+                            CHECK(lost() == 0);
+                            return "";
+                        }),
+             c.second);
     EXPECT_EQ(contents(path), "line\n");
-    close(file);
+    for (int fd : {file, terminal[0], terminal[1]}) close(fd);
 }
 
 TEST_F(Sink, WritesToStandardOutputWhenAskedTo) {

@@ -182,7 +182,8 @@ TEST(SpawnFailure, WithoutAnyChildHasNoPid) {
     std::string text = in_a_process([](const std::string &) {
         refuse_system_call(SYS_clone3, EAGAIN);  // as at RLIMIT_NPROC
         SpawnResult result = spawn_blocked(request_for_true());
-        return std::to_string(result.error) + " " + std::to_string(result.pid) + (result.vetoed ? " veto" : "");
+        return std::to_string(result.error) + " " + std::to_string(result.pid) +
+               (result.vetoed ? " veto" : "");
     });
     EXPECT_EQ(text, std::to_string(EAGAIN) + " 0");
 }

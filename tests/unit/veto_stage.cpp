@@ -80,7 +80,7 @@ void live_and_die_as_d(unsigned delay, bool after_c, bool stops) {
 std::ostream &operator<<(std::ostream &out, const Tally &t) {
     return out << t.rounds << " rounds, D within " << t.meanwhile << "; announced " << t.announced << ", returned "
                << t.returned << ", lost " << t.lost << ", left waitable " << t.left_waitable << ", left pending "
-               << t.left_pending << ", mask changed " << t.mask_changed << ", action changed " << t.action_changed
+               << t.left_pending << ", unwanted " << t.unwanted << ", mask changed " << t.mask_changed << ", action changed " << t.action_changed
                << ", hidden for ever " << t.hidden_for_ever;
 }
 
@@ -164,7 +164,7 @@ void Stage::act() {
 
 void Stage::follow() {
     if (d_stops) {
-        if (!hear_of(d_, CLD_STOPPED)) tally.lost++;
+        if (wants_stops && !hear_of(d_, CLD_STOPPED)) tally.lost++;
         kill(d_, SIGKILL);
     }
     wait_for_end_of(d_pidfd_);
@@ -182,6 +182,7 @@ void Stage::follow() {
 
 void Stage::judge(const Notice &notice) {
     for (pid_t pid : vetoed_) tally.announced += notice.pid == pid;
+    tally.unwanted += notice.code == CLD_STOPPED && !wants_stops;
 }
 
 bool Stage::hear_of(pid_t pid, int code) {

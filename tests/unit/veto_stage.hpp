@@ -29,6 +29,7 @@ struct Tally {
     int returned = 0;       // C returned by a wait function
     int lost = 0;           // D died and nobody was told, or it could not be fetched with its status
     int left_waitable = 0;  // C is still there, or a D that should have reaped itself
+    int unwanted = 0;       // a stop announced although the program wants none
     int left_pending = 0;
     int mask_changed = 0;
     int action_changed = 0;
@@ -53,6 +54,7 @@ class Stage {
     bool expects_notice = true;                               // of D's death
     bool d_reaps_itself = false;                              // SIG_IGN, SA_NOCLDWAIT
     bool d_stops = false;                                     // before it dies
+    bool wants_stops = true;                                  // no SA_NOCLDSTOP
     bool d_after_c = false;                                   // dies because C has died
     size_t weight_of_c = 0;                                   // bytes that C touches: it takes longer to die
     pid_t (*make_c)() = nullptr;                              // null: a fork

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * data_on_2 FILE COUNT: closes descriptor 2, opens FILE, which becomes 2, and writes to it between COUNT children.
- * What FILE then holds is "line 0\n" to "line COUNT\n" and nothing else.
+ * data_on_2 FILE COUNT: closes descriptor 2, opens FILE, which becomes 2, and writes to it between COUNT
+ * children. What FILE then holds is "line 0\n" to "line COUNT\n" and nothing else.
  */
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * largest_exec [VARIABLES]: prints how many bytes of arguments the kernel takes with an environment of so many
- * empty variables, by trying: each try is a child whose execve() succeeds or fails. Then execs at that limit itself.
+ * largest_exec [VARIABLES]: prints how many bytes of arguments the kernel takes with an environment of so
+ * many empty variables, by trying: each try is a child whose execve() succeeds or fails. Then execs at that
+ * limit itself.
  */
 #include <errno.h>
 #include <stdio.h>

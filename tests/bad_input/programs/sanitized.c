@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sanitized [PROGRAM ARGUMENT..]: runs PROGRAM as its child in two ways, by fork and by posix_spawn, and passes its
- * status on. sanitized overflow: reads past the end of its heap.
+ * sanitized [PROGRAM ARGUMENT..]: runs PROGRAM as its child in two ways, by fork and by posix_spawn, and
+ * passes its status on. sanitized overflow: reads past the end of its heap.
  */
 #include <spawn.h>
 #include <stdio.h>
@@ -33,7 +33,8 @@ int main(int argc, char **argv)
         return 1;
     printf("fork %d\n", status);
     fflush(stdout);
-    if (posix_spawn(&child, argv[1], NULL, NULL, argv + 1, environ) != 0 || waitpid(child, &status, 0) != child)
+    if (posix_spawn(&child, argv[1], NULL, NULL, argv + 1, environ) != 0 ||
+        waitpid(child, &status, 0) != child)
         return 2;
     printf("posix_spawn %d\n", status);
     return WEXITSTATUS(status);

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+// While one thread ends a held child, SIGCHLD's action is not the program's. What that means for the other
+// threads: those that fork, those that veto as well, and those that look.
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+
+#include "signal_action.hpp"
+#include "sys.hpp"
+#include "veto.hpp"
+#include "veto_stage.hpp"
+
+using namespace stage;
+using namespace taskwatch;
+
+namespace {
+
+constexpr int forks = 300;
+
+std::atomic<int> handler_runs;
+std::atomic<bool> other_is_done;
+SignalAction program;
+
+void install_handler() {
+    struct sigaction action = {};
+    action.sa_handler = [](int) { handler_runs++; };
+    action.sa_flags = SA_RESTART | SA_NOCLDSTOP;
+    sigaction(SIGCHLD, &action, nullptr);
+    program = SignalAction::of(SIGCHLD);
+}
+
+bool has_programs_action() { return SignalAction::of(SIGCHLD) == program; }
+
+// One whole veto, as a wrapped fork would do it.
+void veto_once() {
+    sys::SignalMask mask = sys::set_signal_mask(sys::all_signals);
+    pid_t c = raw_fork(SIGCHLD);
+    if (c == 0)
+        for (;;) pause();
+    end_by_veto(c, SIGCHLD, mask);
+    sys::set_signal_mask(mask);
+}
+
+void veto_until_other_is_done(Stage &s) {
+    while (!other_is_done) {
+        veto_once();
+        s.tally.rounds++;
+        s.tally.action_changed += !has_programs_action();
+    }
+    s.tally.hidden_for_ever += veto_any_hidden();
+}
+
+// `child` runs in a child that was forked at some moment of the other thread's vetoes; returns its faults.
+std::atomic<int> faults_of_children;
+template <int (*child)(uint64_t ticket)>
+void fork_all_the_time() {
+    for (int i = 0; i < forks; i++) {
+        uint64_t ticket = veto_before_fork();
+        pid_t pid = raw_fork(SIGCHLD);
+        if (pid == 0) _exit(child(ticket));
+        int status = -1;
+        waitpid(pid, &status, 0);
+        faults_of_children += status != 0;
+    }
+    other_is_done = true;
+}
+
+template <int (*child)(uint64_t ticket)>
+void forks_meanwhile(Stage &s) {
+    install_handler();
+    start_thread(0, fork_all_the_time<child>);
+    veto_until_other_is_done(s);
+    s.tally.lost = faults_of_children;
+}
+
+int looks_at_its_action(uint64_t ticket) {
+    veto_after_fork_in_child(ticket);
+    return !has_programs_action();
+}
+
+int looks_without_repair(uint64_t) { return !has_programs_action(); }
+
+int vetoes_itself(uint64_t ticket) {
+    veto_after_fork_in_child(ticket);
+    if (veto_any_hidden()) return 1;
+    handler_runs = 0;
+    veto_once();
+    return handler_runs != 0 || veto_any_hidden() || !has_programs_action();
+}
+
+TEST(VetoForkTest, AChildForkedMeanwhileHasTheProgramsAction) {
+    Tally tally = perform(forks_meanwhile<looks_at_its_action>);
+    EXPECT_EQ(tally.lost, 0);
+    EXPECT_EQ(tally.action_changed, 0);
+    EXPECT_EQ(tally.hidden_for_ever, 0);
+    EXPECT_GT(tally.rounds, forks / 10);
+}
+
+TEST(VetoForkTest, AChildForkedMeanwhileCanVetoItself) {
+    EXPECT_EQ(perform(forks_meanwhile<vetoes_itself>).lost, 0);
+}
+
+TEST(VetoForkTwinTest, WithoutRepairItHasNot) { EXPECT_GT(perform(forks_meanwhile<looks_without_repair>).lost, 0); }
+
+// ---- children on the parent's memory
+
+struct VforkChild {
+    uint64_t ticket;
+    bool repair;
+};
+
+int in_vfork_child(void *argument) {
+    VforkChild &child = *(VforkChild *)argument;
+    if (child.repair) veto_after_vfork_in_child(child.ticket);
+    return !has_programs_action();
+}
+
+template <bool repair>
+void vfork_all_the_time() {
+    alignas(16) static char stack[16384];
+    for (int i = 0; i < forks; i++) {
+        VforkChild child = {veto_before_fork(), repair};
+        pid_t pid = clone(in_vfork_child, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &child);
+        int status = -1;
+        waitpid(pid, &status, 0);
+        faults_of_children += status != 0;
+    }
+    other_is_done = true;
+}
+
+template <bool repair>
+void vforks_meanwhile(Stage &s) {
+    install_handler();
+    start_thread(0, vfork_all_the_time<repair>);
+    veto_until_other_is_done(s);
+    s.tally.lost = faults_of_children;
+}
+
+TEST(VetoForkTest, AVforkChildHasTheProgramsActionAndLeavesTheVetoAlone) {
+    Tally tally = perform(vforks_meanwhile<true>);
+    EXPECT_EQ(tally.lost, 0);
+    EXPECT_EQ(tally.action_changed, 0);
+    EXPECT_EQ(tally.hidden_for_ever, 0);
+}
+
+TEST(VetoForkTwinTest, WithoutRepairAVforkChildHasNot) { EXPECT_GT(perform(vforks_meanwhile<false>).lost, 0); }
+
+// ---- two at a time
+
+TEST(VetoForkTest, TwoThreadsVetoAtTheSameTime) {
+    Tally tally = perform([](Stage &s) {
+        install_handler();
+        start_thread(0, [] {
+            for (int i = 0; i < forks; i++) veto_once();
+            other_is_done = true;
+        });
+        veto_until_other_is_done(s);
+        s.tally.announced = handler_runs;                // there are no other children
+        s.tally.action_changed = !has_programs_action();  // while both were at it, each saw the other's window
+    });
+    EXPECT_EQ(tally.announced, 0);
+    EXPECT_EQ(tally.action_changed, 0);
+    EXPECT_EQ(tally.hidden_for_ever, 0);
+}
+
+// ---- an action that is set inside the window
+
+enum class Phase { veto, check, done };
+std::atomic<Phase> phase{Phase::check};
+std::atomic<int> acknowledged;
+
+void set_inside_the_window(const SignalAction &other) {
+    for (int seen = 0; phase != Phase::done;) {
+        if (phase == Phase::veto && !has_programs_action()) {
+            other.install(SIGCHLD);
+            seen++;
+            while (phase == Phase::veto) {
+            }
+            acknowledged = seen;
+            while (phase == Phase::check) {
+            }
+        }
+    }
+}
+
+TEST(VetoForkTest, AnActionThatAnotherThreadSetsMeanwhileStays) {
+    Tally tally = perform([](Stage &s) {
+        install_handler();
+        SignalAction other = program;
+        other.flags |= SA_NODEFER;
+        start_thread(0, [other] { set_inside_the_window(other); });
+        while (acknowledged < 100 && s.tally.rounds++ < 5000) {
+            int before = acknowledged;
+            phase = Phase::veto;
+            veto_once();
+            SignalAction after = SignalAction::of(SIGCHLD);
+            phase = Phase::check;
+            if (after == program) continue;  // it missed this window
+            while (acknowledged == before) {
+            }
+            s.tally.action_changed += !(after == other);
+            program.install(SIGCHLD);
+        }
+        phase = Phase::done;
+        s.tally.meanwhile = acknowledged;
+    });
+    EXPECT_GT(tally.meanwhile, 10);
+    EXPECT_EQ(tally.action_changed, 0);
+}
+
+// ---- what is left
+
+TEST(VetoLimitTest, AThreadThatLooksMeanwhileSeesAnotherAction) {
+    Tally tally = perform([](Stage &s) {
+        install_handler();
+        static std::atomic<int> seen;
+        start_thread(0, [] {
+            while (!seen) seen += !has_programs_action();
+            other_is_done = true;
+        });
+        veto_until_other_is_done(s);
+        s.tally.action_changed = seen;
+    });
+    EXPECT_GT(tally.action_changed, 0);
+}
+
+}  // namespace
