@@ -90,6 +90,8 @@ bool begin_creation(Thread &thread, Creation &c) {
     return true;
 }
 
+void release_creator(Thread &thread, Creation &c) { unblock(thread, c); }
+
 void fail_creation(Thread &thread, Creation &c, int error) {
     return_gate(c.gate);
     c.error = error;
@@ -113,7 +115,7 @@ void decide_creation(Thread &thread, Creation &c, pid_t pid) {
     if (result.stopped()) {
         take_verdict(c, result);
         end_unseen(c, pid);
-    } else if (c.gate) {
+    } else if (c.gate && !c.defer_open) {
         open_gate(c.gate);
     }
 }
@@ -142,6 +144,7 @@ void arrive_in_child(Thread &thread, Creation &c) {
     thread.tid = pid;
     thread.depth = 0;
     thread.current = nullptr;
+    process.live_threads.store(1, std::memory_order_relaxed);
     process.main = c.child;
     chain.after_fork_in_child(thread.pins);
     forget_inherited_gates();

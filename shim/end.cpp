@@ -47,6 +47,16 @@ void end_others(const Task &task) {
     if (task.pid == ledger.root() || sys::call(SYS_kill, ledger.root(), 0) == -ESRCH) sweep_dead();
 }
 
+struct Others {
+    const char *call;
+    int status;
+};
+
+void end_other(void *context, const Task &task) {
+    auto *others = static_cast<const Others *>(context);
+    end_on_behalf(task, others->status, true, others->call);
+}
+
 }  // namespace
 
 void park_if_ending() {
@@ -62,6 +72,9 @@ void end_task(Thread &thread, Task &task, const char *call, int status, bool gro
     if (group) {
         pid_t nobody = 0;
         if (!process.ender.compare_exchange_strong(nobody, thread.tid)) park_if_ending();
+        // The other threads run on until the kernel ends them, but tell nothing any more: it is told for them.
+        Others others{call, status};
+        ledger.for_each_in_group(task.tgid, task, end_other, &others);
     }
     if (group) end_others(task);
     if (!ledger.claim_end(task) || task.ended) return;
@@ -87,6 +100,12 @@ void end_on_behalf(const Task &task, int status, bool status_known, const char *
 void end_reaped_child(pid_t pid, int status, const char *call) {
     Task task;
     if (ledger.find(pid, task) && task.pid == task.tgid) end_on_behalf(task, status, true, call);
+}
+
+void end_threads_cut_off(const Task &task) {
+    // The kernel's status for a thread that another one's exec ends is 0 (de_thread).
+    Others others{"execve", 0};
+    ledger.for_each_in_group(task.tgid, task, end_other, &others);
 }
 
 int sweep_dead() {

@@ -38,9 +38,15 @@ bool is_forecast(const Target &target) {
 // program's own.
 int call_genuine(const ImageCall &call, const char *path, char *const *argv, char *const *envp, Repair repair,
                  const char *first_library) {
+    Thread &thread = self();
+    // A thread that is not the leader goes on under the leader's pid if this succeeds.
+    const Task *successor = thread.current && !thread.in_vfork_child() && thread.current->pid != thread.current->tgid &&
+                                    thread.current->tgid == process.main.tgid
+                                ? thread.current
+                                : nullptr;
+    if (successor) ledger.mark_successor(process.main, *successor, true);
     PassedEnvironment passed(envp, process.inheritance, repair, first_library);
     // A vfork child that execs leaves its mapping in its parent's memory: the parent takes it away.
-    Thread &thread = self();
     VforkLevel *level = thread.in_vfork_child() ? &thread.levels[thread.depth - 1] : nullptr;
     if (level) {
         level->environment = passed.mapping();
@@ -54,6 +60,7 @@ int call_genuine(const ImageCall &call, const char *path, char *const *argv, cha
         call.genuine(call, path, argv, envp);
     }
     int error = errno;
+    if (successor) ledger.mark_successor(process.main, *successor, false);
     errno = saved_errno;
     return error;
 }
@@ -117,7 +124,11 @@ int replace_image(const ImageCall &call) {
 }
 
 void announce_image(Thread &thread) {
-    Task &task = identify(thread);
+    Task &task = process.main;
+    if (!ledger.find_after_exec(sys::getpid(), task)) task = Task{};
+    thread.tid = task.pid;  // 0: identify() adopts it
+    identify(thread);
+    end_threads_cut_off(task);
     if (!process.wants(WATCH_MASK_EXEC)) return;
     task_watch record = make_record(task, "execve", thread);
     record.path = reinterpret_cast<const char *>(getauxval(AT_EXECFN));

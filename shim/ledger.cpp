@@ -54,7 +54,7 @@ constexpr uint64_t id_of(uint32_t index, uint32_t generation) {
 struct alignas(64) Ledger::Slot {
     std::atomic<uint64_t> word;
     std::atomic<int32_t> pid, tgid, ppid;
-    std::atomic<uint32_t> images;
+    std::atomic<uint32_t> successor;  // slot (from 1) of the thread that is about to exec
     std::atomic<uint64_t> parent_id;
     std::atomic<uint64_t> start_ns;
     std::atomic<int32_t> creator;  // pid of the creating process, for a creation that was never settled
@@ -75,6 +75,7 @@ struct Ledger::Header {
     std::atomic<int32_t> lost_error;
     std::atomic<int32_t> extension_ids[max_extensions];
     std::atomic<uint32_t> growing;
+    std::atomic<uint32_t> lowest;       // no slot below it was free a moment ago: where the search starts
     struct Column {
         std::atomic<uint32_t> claimed;  // 0 free, 1 being named, 2 named
         std::atomic<uint32_t> once;
@@ -265,31 +266,41 @@ bool Ledger::grow() {
     return grown;
 }
 
+bool Ledger::take_slot(uint32_t from, uint32_t until, Task &task, const Task *parent) {
+    for (uint32_t i = from; i < until; i++) {
+        Slot *slot = slot_at(i);
+        if (!slot) return false;
+        uint64_t word = slot->word.load(std::memory_order_relaxed);
+        if (phase_of(word) != Phase::vacant) continue;
+        uint64_t mine = word_of(generation_of(word), Phase::entered);
+        if (!slot->word.compare_exchange_strong(word, mine, std::memory_order_acq_rel)) continue;
+        slot->pid.store(0, std::memory_order_relaxed);
+        slot->tgid.store(0, std::memory_order_relaxed);
+        slot->successor.store(0, std::memory_order_relaxed);
+        slot->creator.store(parent ? parent->tgid : 0, std::memory_order_relaxed);
+        slot->parent_id.store(task.parent_id, std::memory_order_relaxed);
+        header()->living_count.fetch_add(1, std::memory_order_relaxed);
+        header()->lowest.store(i + 1, std::memory_order_relaxed);
+        task.slot = i + 1;
+        task.id = id_of(i, generation_of(word));
+        return true;
+    }
+    return false;
+}
+
 bool Ledger::enter(Task &task, const Task *parent) {
     task.slot = Task::no_slot;
     task.parent_id = parent ? parent->id : 0;
     if (attached()) {
-        Header &h = *header();
-        for (int round = 0; round < 2; round++) {
-            uint32_t slots = h.slots.load(std::memory_order_acquire);
-            if (slots > capacity) slots = capacity;
-            for (uint32_t i = 0; i < slots; i++) {
-                Slot *slot = slot_at(i);
-                if (!slot) break;
-                uint64_t word = slot->word.load(std::memory_order_relaxed);
-                if (phase_of(word) != Phase::vacant) continue;
-                uint64_t mine = word_of(generation_of(word), Phase::entered);
-                if (!slot->word.compare_exchange_strong(word, mine, std::memory_order_acq_rel)) continue;
-                slot->pid.store(0, std::memory_order_relaxed);
-                slot->creator.store(parent ? parent->tgid : 0, std::memory_order_relaxed);
-                slot->parent_id.store(task.parent_id, std::memory_order_relaxed);
-                h.living_count.fetch_add(1, std::memory_order_relaxed);
-                task.slot = i + 1;
-                task.id = id_of(i, generation_of(word));
-                return true;
-            }
-            if (round == 0 && !grow()) break;
-        }
+        auto slots = [&] {
+            uint32_t n = header()->slots.load(std::memory_order_acquire);
+            return n < capacity ? n : capacity;
+        };
+        // From where one was free last, then those before it, then new ones.
+        uint32_t known = slots(), lowest = header()->lowest.load(std::memory_order_relaxed);
+        if (lowest > known) lowest = known;
+        if (take_slot(lowest, known, task, parent) || take_slot(0, lowest, task, parent)) return true;
+        if (grow() && take_slot(known, slots(), task, parent)) return true;
     }
     // Alone: unique on this machine while its maker lives, which is what there is to say.
     task.id = uint64_t{(uint32_t)sys::getpid()} << 32 | (__atomic_add_fetch(&own_ids_, 1, __ATOMIC_RELAXED) & UINT32_MAX);
@@ -333,6 +344,8 @@ void Ledger::leave(const Task &task) {
     slot->pid.store(0, std::memory_order_relaxed);
     if (slot->word.compare_exchange_strong(word, word_of(generation_of(word) + 1, Phase::vacant), std::memory_order_acq_rel))
         header()->living_count.fetch_sub(1, std::memory_order_acq_rel);
+    uint32_t lowest = header()->lowest.load(std::memory_order_relaxed);
+    if (task.slot - 1 < lowest) header()->lowest.store(task.slot - 1, std::memory_order_relaxed);
 }
 
 bool Ledger::load(uint32_t index, Task &ret_task) const {
@@ -368,6 +381,31 @@ static bool is_dead(pid_t pid) {
     siginfo_t info = {};
     return sys::call(SYS_waitid, P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0) == 0 &&
            info.si_pid == pid;
+}
+
+void Ledger::for_each_in_group(pid_t tgid, const Task &except, void (*visit)(void *, const Task &), void *context) const {
+    if (!attached()) return;
+    uint32_t slots = header()->slots.load(std::memory_order_acquire);
+    for (uint32_t i = 0; i < slots && i < capacity; i++) {
+        Task task;
+        if (load(i, task) && task.tgid == tgid && task.pid != 0 && task.id != except.id) visit(context, task);
+    }
+}
+
+void Ledger::mark_successor(const Task &leader, const Task &task, bool about_to) {
+    if (Slot *slot = slot_at(leader.slot - 1)) slot->successor.store(about_to ? task.slot : 0, std::memory_order_release);
+}
+
+bool Ledger::find_after_exec(pid_t pid, Task &ret_task) {
+    if (!find(pid, ret_task)) return false;
+    uint32_t successor = slot_at(ret_task.slot - 1)->successor.exchange(0, std::memory_order_acq_rel);
+    Task task;
+    if (successor == 0 || !load(successor - 1, task) || task.tgid != pid) return true;
+    slot_at(successor - 1)->pid.store(pid, std::memory_order_release);
+    task.pid = pid;
+    header()->hint[(unsigned)pid % hints].store((uint16_t)task.slot, std::memory_order_release);
+    ret_task = task;
+    return true;
 }
 
 int Ledger::for_each_dead(void (*visit)(void *, const Task &), void *context) const {

@@ -42,8 +42,10 @@ class Ledger {
     bool enter(Task &task, const Task *parent);
     // It exists now: pid, tgid, ppid and start_ns of `task` are recorded.
     void settle(const Task &task);
-    // The living task with this pid, if it is known.
+    // The living task with this pid, if it is known. In a new image (`after_exec`) of a thread that was not the
+    // leader: that thread's task, which goes on under the leader's pid.
     bool find(pid_t pid, Task &ret_task) const;
+    bool find_after_exec(pid_t pid, Task &ret_task);
     // The right to deliver EXIT and FREE: true for exactly one caller a task. Without a session or
     // slot always true.
     bool claim_end(const Task &task);
@@ -51,6 +53,12 @@ class Ledger {
     void leave(const Task &task);
     // Calls visit(context, task) for each unclaimed task that no longer exists. Returns how many.
     int for_each_dead(void (*visit)(void *context, const Task &task), void *context) const;
+    // Calls visit(context, task) for each unclaimed task of process `tgid` but `except`.
+    void for_each_in_group(pid_t tgid, const Task &except, void (*visit)(void *context, const Task &task),
+                           void *context) const;
+    // `task`, a thread, is about to exec: if it succeeds the new image finds it under the leader's pid.
+    // False: withdrawn.
+    void mark_successor(const Task &leader, const Task &task, bool about_to);
     // Tasks entered and not left.
     uint32_t living() const;
     // True if `task` is the only one left: the caller ends the session.
@@ -87,6 +95,7 @@ class Ledger {
     static void remove_stale_sessions();
     Slot *slot_at(uint32_t index) const;
     bool load(uint32_t index, Task &ret_task) const;
+    bool take_slot(uint32_t from, uint32_t until, Task &task, const Task *parent);
     int column_of(const char *watcher) const;
     Header *header() const { return reinterpret_cast<Header *>(base_); }
     bool grow();

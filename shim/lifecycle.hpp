@@ -63,6 +63,7 @@ struct Creation {
     bool held = false;           // child: the hold is behind us
     bool no_hold = false;        // a gate would be of no use
     bool ends_itself = false;    // a thread: it cannot be killed alone
+    bool defer_open = false;     // the caller opens the gate
     bool leave_pid = false;      // child: leave the pid at the gate, our atfork parent handler waits for it
     WalkResult verdict;
     int error = 0;               // why it failed
@@ -80,6 +81,9 @@ void fail_creation(Thread &thread, Creation &creation, int error);
 // In the creator, the child `pid` exists: CLONE, then the gate is opened, or the child ended. Returns pid, or
 // -1 with creation.error. Signals as before.
 pid_t finish_creation(Thread &thread, Creation &creation, pid_t pid);
+
+// The creator's part is over without CLONE: signals as before.
+void release_creator(Thread &thread, Creation &creation);
 
 // CLONE's walk and what becomes of the gate; finish_creation() does it unless it was done already.
 void decide_creation(Thread &thread, Creation &creation, pid_t pid);
@@ -152,6 +156,8 @@ void end_task(Thread &thread, Task &task, const char *call, int status, bool gro
 void end_on_behalf(const Task &task, int status, bool status_known, const char *call);
 // The same for a child that a wait function has just returned.
 void end_reaped_child(pid_t pid, int status, const char *call);
+// In a new image: the threads that the exec cut off.
+void end_threads_cut_off(const Task &task);
 // taskwatch_sweep().
 int sweep_dead();
 // Parks the calling thread for good if another one is ending the process.

@@ -35,6 +35,8 @@ struct Process {
     // The program has an atfork parent handler. It may wait for its own child handler, which runs only
     // after the hold: then CLONE has to be decided before that handler (F5.5 of the threads report).
     std::atomic<bool> program_parent_handlers{false};
+    // Threads that we know of and that have not ended.
+    std::atomic<int> live_threads{1};
     bool quiet = false;           // a seccomp filter is installed: no hold, no probe, no new mapping
     bool exit_handler_used = false;  // our on_exit handler ran in a child on our memory
 

@@ -7,11 +7,13 @@
 // is read does not change.
 #pragma once
 
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 #include <sys/wait.h>
+#include <threads.h>
 
 #include <atomic>
 #include <cerrno>

@@ -19,6 +19,7 @@
 #include "loader.hpp"
 #include "message.hpp"
 #include "real.hpp"
+#include "thread_start.hpp"
 #include "true_end.hpp"
 
 extern "C" char **environ;
@@ -98,6 +99,7 @@ void start(char *const *envp) {
     find_own_folder();
     load_watchers(process.config, {.chain = &chain, .envp = envp, .own_folder = own_folder, .refuse = refuse});
     ledger.want(chain.wanted());
+    watch_thread_ends();
     if (refused_any && process.config.strict) sys::call(SYS_exit_group, 125);
 }
 

@@ -44,7 +44,8 @@ struct Thread {
     bool signals_blocked;  // all of them, by us
     bool foreign_tls;
     Task *current;         // null: the process's main task
-    Task task;             // of a child on foreign TLS
+    Task task;             // of a thread that is not the process's first, and of a child on foreign TLS
+    uint8_t end_rounds;    // rounds of key destructors so far
     Creation *creating;    // fork under way: our atfork handlers find it here
     PinStack pins;
     uint32_t depth;        // of levels

@@ -55,7 +55,7 @@ void end_here(const char *call, int status) {
     int saved_errno = errno;
     Task &task = identify(thread);
     // The end of a vfork child, or of a child on our memory, is its own and not the process's.
-    end_task(thread, task, call, raw_status(status), &task == &process.main);
+    end_task(thread, task, call, raw_status(status), !thread.in_vfork_child() && task.tgid == process.main.tgid);
     errno = saved_errno;
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs one program of tests/calls under preload: run.py PROGRAM SOURCE LIBRARY RECORDERS
+"""Runs one program of tests/calls under preload: run.py PROGRAM SOURCE LIBRARY RECORDERS [ARGUMENT...]
 
 PROGRAM checks what it can see itself (tests/lib/check.h). What is to be set up for it, and what must hold
 when it is gone, is said in its first comment, "key: value" a line:
@@ -8,7 +8,6 @@ when it is gone, is said in its first comment, "key: value" a line:
   recorder: second: third:   options of these watchers beside file=
   watchers:     those that are loaded: recorder
   environment:  NAME=value, once a line
-  arguments:    of the program
   status:       exit status, or a signal's name: 0
   stdout: stderr:   one line of it each: nothing. "stdout: any" is not looked at
   compare: bare     stdout, stderr and status are those of the same program without the library
@@ -16,6 +15,8 @@ when it is gone, is said in its first comment, "key: value" a line:
   owed:         tasks of which nobody is left to tell the end: 0
   watched: part     the recorder is not told of whole lives
   needs:        root
+
+A program that ends with 77 is skipped, for the reason on its stdout.
 
 Besides: INIT and FREE pair, cells count up over each life, signals are blocked and cancellation is off in
 callbacks, and no memory of the session is left (records.py).
@@ -43,16 +44,17 @@ def directives(source):
     comment = re.search(r"/\*\n(.*?)\*/", open(source, encoding="utf-8").read(), re.S)
     for key, value in re.findall(r"^ \* (\w+):(?: (.*))?$", comment.group(1), re.M):
         said.setdefault(key, []).append(value)
-    known = "recorder second third watchers environment arguments status stdout stderr compare main owed watched needs"
+    known = "recorder second third watchers environment status stdout stderr compare main owed watched needs"
     unknown = set(said) - set(known.split())
     assert not unknown, f"unknown: {unknown}"
     return said
 
 
 class Case:
-    def __init__(self, program, source, library, recorders):
-        self.program, self.library, self.recorders = program, library, recorders
+    def __init__(self, program, source, library, recorders, arguments):
+        self.program, self.library, self.recorders, self.arguments = program, library, recorders, arguments
         self.said = directives(source)
+        self.skipped = ""  # why
         self.folder = tempfile.mkdtemp(prefix="taskwatch-calls.")
         # For programs that become somebody else.
         os.chmod(self.folder, 0o777)
@@ -87,7 +89,7 @@ class Case:
         """Status as the shell's, stdout, stderr, pid."""
         work = self.path("watched" if watched else "bare")
         os.mkdir(work)
-        process = subprocess.Popen([self.program, *self.one("arguments", "").split()], env=self.environment(watched),
+        process = subprocess.Popen([self.program, *self.arguments], env=self.environment(watched),
                                    cwd=work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True)
         try:
@@ -120,6 +122,9 @@ class Case:
 
         bare = self.run(False) if self.one("compare") == "bare" else None
         status, out, err, pid = self.run(True)
+        if status == SKIPPED:
+            self.skipped = out.strip()
+            return wrong
         if bare:
             equal("status", status, bare[0])
             equal("stdout", out, bare[1])
@@ -154,13 +159,19 @@ def segments_of(pid):
         return [line.split()[1] for line in stream.readlines()[1:] if line.split()[4] == str(pid)]
 
 
+def skip(why):
+    print("skipped:", why)
+    return 1 if os.environ.get("TASKWATCH_TESTS_MUST_RUN") == "1" else SKIPPED
+
+
 def main():
-    case = Case(*map(os.path.realpath, sys.argv[1:5]))
+    case = Case(*map(os.path.realpath, sys.argv[1:5]), sys.argv[5:])
     try:
         if case.one("needs") == "root" and os.geteuid() != 0:
-            print("skipped: it changes ids, so it needs root")
-            return 1 if os.environ.get("TASKWATCH_TESTS_MUST_RUN") == "1" else SKIPPED
+            return skip("it changes ids, so it needs root")
         wrong = case.check()
+        if case.skipped:
+            return skip(case.skipped)
         print("\n".join(wrong) or "ok")
         return 1 if wrong else 0
     finally:

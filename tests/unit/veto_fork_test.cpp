@@ -168,45 +168,59 @@ TEST(VetoForkTest, TwoThreadsVetoAtTheSameTime) {
 
 // ---- an action that is set inside the window
 
-enum class Phase { veto, check, done };
-std::atomic<Phase> phase{Phase::check};
-std::atomic<int> acknowledged;
+enum class Phase { pause, veto, check, done };
+std::atomic<Phase> phase{Phase::pause};
+enum class Outcome { open, missed, installed };
+std::atomic<Outcome> outcome{Outcome::open};
 
 void set_inside_the_window(const SignalAction &other) {
-    for (int seen = 0; phase != Phase::done;) {
-        if (phase == Phase::veto && !has_programs_action()) {
+    while (phase != Phase::done) {
+        if (phase != Phase::veto) continue;
+        Outcome result = Outcome::missed;
+        while (phase == Phase::veto) {
+            if (result == Outcome::installed || has_programs_action()) continue;
             other.install(SIGCHLD);
-            seen++;
-            while (phase == Phase::veto) {
-            }
-            acknowledged = seen;
-            while (phase == Phase::check) {
-            }
+            result = Outcome::installed;
+        }
+        outcome = result;
+        while (phase == Phase::check) {
         }
     }
 }
 
-TEST(VetoForkTest, AnActionThatAnotherThreadSetsMeanwhileStays) {
-    Tally tally = perform([](Stage &s) {
+Tally set_meanwhile(bool to_default) {
+    return perform([to_default](Stage &s) {
         install_handler();
         SignalAction other = program;
         other.flags |= SA_NODEFER;
+        if (to_default) other = {SignalAction::handler_default, SA_NOCLDSTOP, 0, 0};
         start_thread(0, [other] { set_inside_the_window(other); });
-        while (acknowledged < 100 && s.tally.rounds++ < 5000) {
-            int before = acknowledged;
+        while (s.tally.meanwhile < 50 && s.tally.rounds++ < 5000) {
+            outcome = Outcome::open;
             phase = Phase::veto;
             veto_once();
-            SignalAction after = SignalAction::of(SIGCHLD);
             phase = Phase::check;
-            if (after == program) continue;  // it missed this window
-            while (acknowledged == before) {
+            while (outcome == Outcome::open) {
             }
-            s.tally.action_changed += !(after == other);
+            if (outcome == Outcome::installed) {
+                s.tally.meanwhile++;
+                s.tally.action_changed += !(SignalAction::of(SIGCHLD) == other);
+            }
             program.install(SIGCHLD);
+            phase = Phase::pause;
         }
         phase = Phase::done;
-        s.tally.meanwhile = acknowledged;
     });
+}
+
+TEST(VetoForkTest, AnActionThatAnotherThreadSetsMeanwhileStays) {
+    Tally tally = set_meanwhile(false);
+    EXPECT_GT(tally.meanwhile, 10);
+    EXPECT_EQ(tally.action_changed, 0);
+}
+
+TEST(VetoForkTest, TheDefaultActionThatAnotherThreadSetsMeanwhileStays) {
+    Tally tally = set_meanwhile(true);
     EXPECT_GT(tally.meanwhile, 10);
     EXPECT_EQ(tally.action_changed, 0);
 }

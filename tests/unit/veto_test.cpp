@@ -26,13 +26,12 @@ namespace {
 constexpr int rounds = 300;
 constexpr sys::SignalMask open_to_sigchld = sys::signal_bit(SIGCHLD);
 
-void expect_clean(const Tally &tally, int min_meanwhile = 10) {
+void expect_clean(const Tally &tally) {
     Tally clean;
     clean.rounds = tally.rounds;
     clean.meanwhile = tally.meanwhile;
     EXPECT_EQ(tally, clean);
-    EXPECT_GT(tally.rounds, 0);
-    EXPECT_GE(tally.meanwhile, min_meanwhile) << "D hardly ever died in the window: the play shows nothing";
+    EXPECT_GT(tally.meanwhile, 0) << "D never died in the window: the play shows nothing";
     if (getenv("VETO_TEST_VERBOSE")) std::cout << tally << '\n';
 }
 
@@ -244,12 +243,14 @@ void with_d_after_c(Stage &s) {
 
 void with_a_stop(Stage &s) {
     s.d_stops = true;
+    s.weight_of_c = 1 << 20;
     s.handle(0);
     s.rounds(rounds);
 }
 
 void with_an_unwanted_stop(Stage &s) {
     s.d_stops = true;
+    s.weight_of_c = 1 << 20;
     s.wants_stops = false;
     s.handle(SA_NOCLDSTOP);
     s.rounds(rounds);
@@ -315,16 +316,16 @@ TEST(VetoTest, WaitpidInAnotherThreadDoesNotReturnTheChild) {
 TEST(VetoTest, WorksInsideAnotherSignalsHandler) { expect_clean(perform(inside_another_handler)); }
 TEST(VetoTest, WorksInsideTheSigchldHandler) { expect_clean(perform(inside_the_sigchld_handler)); }
 TEST(VetoTest, ASleepingThreadIsNotDisturbed) { expect_clean(perform(with_a_sleeper)); }
-TEST(VetoTest, ABusyThreadIsNotDisturbed) { expect_clean(perform(with_a_busy_thread), 1); }
+TEST(VetoTest, ABusyThreadIsNotDisturbed) { expect_clean(perform(with_a_busy_thread)); }
 TEST(VetoTest, AThreadThatAloneHasSigchldOpenIsNotDisturbed) { expect_clean(perform(open_only_elsewhere)); }
 
 TEST(VetoTest, ADeathBehindAnOldZombieIsAnnounced) { expect_clean(perform(behind_an_old_zombie<with_handler>)); }
 TEST(VetoTest, SelfReapingLeavesAnOldZombieAlone) {
     expect_clean(perform(behind_an_old_zombie<with_handler_and_self_reaping>));
 }
-TEST(VetoTest, ADeathWhileTheChildDiesIsAnnounced) { expect_clean(perform(with_d_after_c<with_handler>), 0); }
+TEST(VetoTest, ADeathWhileTheChildDiesIsAnnounced) { expect_clean(perform(with_d_after_c<with_handler>)); }
 TEST(VetoTest, AStopWhileTheChildDiesIsAnnounced) { expect_clean(perform(with_a_stop)); }
-TEST(VetoTest, AStopThatNobodyWantsIsNotAnnounced) { expect_clean(perform(with_an_unwanted_stop), 1); }
+TEST(VetoTest, AStopThatNobodyWantsIsNotAnnounced) { expect_clean(perform(with_an_unwanted_stop)); }
 
 TEST(VetoTest, AChildWithoutExitSignalIsReaped) { expect_clean(perform(with_exit_signal_0)); }
 TEST(VetoTest, AnotherExitSignalsHandlerIsNotRun) { expect_clean(perform(with_exit_signal_usr1)); }

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+#include "thread_start.hpp"
+
+#include <limits.h>
+#include <sched.h>
+#include <sys/mman.h>
+
+#include <atomic>
+#include <cerrno>
+
+#include "clock.hpp"
+#include "ledger.hpp"
+
+namespace taskwatch {
+namespace {
+
+// What glibc's pthread_create passes to clone(2).
+constexpr uint64_t thread_flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
+                                  CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+
+// Threads on their way from pthread_create to their first line: few at a time.
+constexpr unsigned pool_size = 64;
+constinit ThreadStart pool[pool_size] = {};
+constinit std::atomic<bool> taken[pool_size] = {};
+constinit std::atomic<unsigned> turn{0};
+
+// The key's number decides who runs last in a round of destructors: the program's first 31 keys come before
+// ours, and are the numbers that they would be without us.
+constexpr unsigned keys_before_ours = 31;
+constinit pthread_key_t end_key = 0;
+constinit std::atomic<bool> have_key{false};
+
+ThreadStart *take_start() {
+    unsigned first = turn.fetch_add(1, std::memory_order_relaxed);
+    for (unsigned n = 0; n < pool_size; n++) {
+        unsigned i = (first + n) % pool_size;
+        if (!taken[i].load(std::memory_order_relaxed) && !taken[i].exchange(true, std::memory_order_acquire))
+            return &pool[i];
+    }
+    long address = sys::call(SYS_mmap, 0, sizeof(ThreadStart), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (address < 0 && address > -4096) return nullptr;
+    auto *start = reinterpret_cast<ThreadStart *>(address);
+    start->mapped = true;
+    return start;
+}
+
+void return_start(ThreadStart *start) {
+    if (start->mapped)
+        sys::call(SYS_munmap, start, sizeof *start);
+    else
+        taken[start - pool].store(false, std::memory_order_release);
+}
+
+// Runs last in the last round: it arms itself again until then, so that the program's own destructors have run.
+void at_thread_end(void *value) {
+    auto *thread = static_cast<Thread *>(value);
+    if (++thread->end_rounds < PTHREAD_DESTRUCTOR_ITERATIONS) {
+        pthread_setspecific(end_key, thread);
+        return;
+    }
+    // The last one leaves its end to exit(): libc calls that for it.
+    if (process.live_threads.fetch_sub(1, std::memory_order_acq_rel) == 1) return;
+    if (thread->in_callback || !wanted(mask_life)) return;
+    end_task(*thread, identify(*thread), "pthread_exit", 0, false);
+}
+
+}  // namespace
+
+pid_t tid_of(pthread_t thread) {
+    clockid_t clock;
+    // The kernel's encoding of a thread's clock; libc takes the tid from the thread's own descriptor.
+    return pthread_getcpuclockid(thread, &clock) == 0 ? (pid_t)(~(unsigned)clock >> 3) : 0;
+}
+
+int create_thread(Thread &thread, const ThreadCall &call, pthread_t *ret_thread) {
+    Creation creation;
+    creation.call = {call.name, thread_flags};
+    creation.ends_itself = creation.defer_open = true;
+    if (!begin_creation(thread, creation)) return creation.error;
+    thread.creating = nullptr;  // no fork of libc's is under way
+    ThreadStart *start = take_start();
+    if (!start) {
+        fail_creation(thread, creation, EAGAIN);
+        return EAGAIN;
+    }
+    *start = {call.function, call.argument, creation.gate, creation.mask, creation.blocked, start->mapped, creation.child};
+    bool held = creation.gate != nullptr;
+    pthread_t made;
+    process.live_threads.fetch_add(1, std::memory_order_acq_rel);
+    int error = call.make(call.context, held ? &made : ret_thread, start, held);
+    if (error) {
+        process.live_threads.fetch_sub(1, std::memory_order_acq_rel);
+        return_start(start);
+        fail_creation(thread, creation, error);
+        return error;
+    }
+    // Nobody wants CLONE: the thread runs already and tells the session its tid itself.
+    if (!held) {
+        release_creator(thread, creation);
+        return 0;
+    }
+    pthread_t before = *ret_thread;
+    *ret_thread = made;
+    pid_t tid = tid_of(made);
+    decide_creation(thread, creation, tid);
+    if (creation.verdict.stopped()) {
+        *ret_thread = before;
+        int state;
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+        join_genuinely(made);
+        pthread_setcancelstate(state, nullptr);
+        process.live_threads.fetch_sub(1, std::memory_order_acq_rel);
+    } else {
+        // Before it runs, so that it finds itself as its maker wanted it.
+        if (call.detached) pthread_detach(made);
+        open_gate(creation.gate);
+    }
+    return finish_creation(thread, creation, tid) < 0 ? creation.error : 0;
+}
+
+bool enter_thread(ThreadStart *record, ThreadStart &ret_copy) {
+    ret_copy = *record;
+    return_start(record);
+    if (ret_copy.gate) {
+        wait_at_gate(ret_copy.gate, false);
+        if (ret_copy.gate->refused.load(std::memory_order_acquire)) return false;
+    }
+    Thread &thread = self();
+    thread.tid = sys::gettid();
+    thread.task = ret_copy.task;
+    thread.task.pid = thread.tid;
+    thread.task.start_ns = boottime_ns();
+    thread.current = &thread.task;
+    if (!ret_copy.gate) ledger.settle(thread.task);
+    if (have_key.load(std::memory_order_acquire)) pthread_setspecific(end_key, &thread);
+    if (ret_copy.blocked) sys::set_signal_mask(ret_copy.mask);
+    return true;
+}
+
+void watch_thread_ends() {
+    pthread_key_t keys[keys_before_ours + 1];
+    unsigned count = 0;
+    while (count <= keys_before_ours && pthread_key_create(&keys[count], at_thread_end) == 0) count++;
+    if (count == 0) return;
+    end_key = keys[count - 1];
+    for (unsigned i = 0; i + 1 < count; i++) delete_key_genuinely(keys[i]);
+    have_key.store(true, std::memory_order_release);
+    pthread_setspecific(end_key, &self());
+}
+
+bool is_thread_end_key(pthread_key_t key) { return have_key.load(std::memory_order_relaxed) && key == end_key; }
+
+void end_joined_thread(pid_t tid, const char *call) {
+    Task task;
+    if (tid <= 0 || !wanted(mask_life) || self().in_callback) return;
+    if (ledger.find(tid, task) && task.pid != task.tgid) end_on_behalf(task, 0, true, call);
+}
+
+}  // namespace taskwatch

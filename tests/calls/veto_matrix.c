@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One creation call in one situation: stopped at INIT, stopped at CLONE, refused by the kernel, or none of
+ * these, many times. Each time the call returns what it should, nothing is left of a child that was not to
+ * be, nobody is sent a SIGCHLD for it, another child's SIGCHLD arrives, and each of three watchers is told
+ * exactly what it should be. "refused" instead of a call: the third outcome, all calls.
+ *
+ * watchers: recorder second third
+ * recorder: priority=10
+ * third: priority=observer
+ * main: exec exit free
+ */
+#include <sched.h>
+#include <spawn.h>
+#include <sys/resource.h>
+
+#include "veto_situations.h"
+
+#define STOP_ERROR EDQUOT
+#define NOBODY 65534
+
+static char stack[65536] __attribute__((aligned(16)));
+static char target[4096];
+
+/* --- the calls: 0 or errno, and the pid */
+
+static int end(void *unused)
+{
+    (void)unused;
+    return 3;
+}
+
+static int result(pid_t made, pid_t *pid)
+{
+    *pid = made;
+    return made < 0 ? errno : 0;
+}
+
+static int by_fork(pid_t *pid)
+{
+    pid_t made = fork();
+
+    if (made == 0)
+        _exit(3);
+    return result(made, pid);
+}
+
+static int by__Fork(pid_t *pid)
+{
+    pid_t made = _Fork();
+
+    if (made == 0)
+        _exit(3);
+    return result(made, pid);
+}
+
+static int by_vfork(pid_t *pid)
+{
+    pid_t made = vfork();
+
+    if (made == 0)
+        _exit(3);
+    return result(made, pid);
+}
+
+static int cloned(int flags, pid_t *pid)
+{
+    return result(clone(end, stack + sizeof stack, flags | SIGCHLD, NULL), pid);
+}
+
+static int by_clone(pid_t *pid) { return cloned(0, pid); }
+static int by_clone_vm_vfork(pid_t *pid) { return cloned(CLONE_VM | CLONE_VFORK, pid); }
+static int by_clone_vm(pid_t *pid) { return cloned(CLONE_VM, pid); }
+
+static char *const target_argv[] = {"target", "exit", "3", NULL};
+static int by_spawn(pid_t *pid) { return posix_spawn(pid, target, NULL, NULL, target_argv, environ); }
+static int by_spawnp(pid_t *pid) { return posix_spawnp(pid, target, NULL, NULL, target_argv, environ); }
+
+static const struct creation {
+    const char *name;
+    int (*make)(pid_t *pid);
+    int spawns;
+} creations[] = {
+    {"fork", by_fork, 0},          {"_Fork", by__Fork, 0},
+    {"vfork", by_vfork, 0},        {"clone", by_clone, 0},
+    {"clone_vm_vfork", by_clone_vm_vfork, 0}, {"clone_vm", by_clone_vm, 0},
+    {"posix_spawn", by_spawn, 1},  {"posix_spawnp", by_spawnp, 1},
+};
+static const struct creation *creation;
+
+/* --- what each watcher is told */
+
+static const char *const recorder_names[] = {"recorder", "second", "third"};
+#define RECORDERS 3
+
+static const struct outcome {
+    const char *name;
+    uint32_t stop;
+    int error;
+    const char *told[RECORDERS];
+} outcomes[] = {
+    {"stopped at INIT", WATCH_MASK_INIT, STOP_ERROR, {"init free", "free", "init+stopped free"}},
+    {"stopped at CLONE", WATCH_MASK_CLONE, STOP_ERROR, {"init clone free", "init free", "init clone+stopped free"}},
+    {"made", 0, 0, {"init clone exit free", "init clone exit free", "init clone exit free"}},
+    {"refused", 0, EAGAIN, {"init free", "init free", "init free"}},
+};
+#define REFUSED (&outcomes[3])
+static const struct outcome *outcome;
+static int round_number;
+
+static void wrong(const char *what, const char *seen, const char *wanted)
+{
+    char text[256];
+
+    snprintf(text, sizeof text, "%s, %s, %s, round %d: %s", situation->name, creation->name, outcome->name,
+             round_number, what);
+    check_failed(__FILE__, __LINE__, text, seen, wanted);
+}
+
+static void equal(const char *what, long seen, long wanted)
+{
+    char text[2][32];
+
+    if (seen == wanted)
+        return;
+    snprintf(text[0], sizeof text[0], "%ld", seen);
+    snprintf(text[1], sizeof text[1], "%ld", wanted);
+    wrong(what, text[0], text[1]);
+}
+
+static void check_told(const uint32_t *marks)
+{
+    for (int i = 0; i < RECORDERS; i++) {
+        const struct recording *r = recording_of(recorder_names[i]);
+        const char *wanted = outcome->told[i];
+        char seen[1000] = "";
+
+        if (creation->spawns && outcome->error == 0)
+            wanted = "init clone exec exit free";
+        for (uint32_t n = marks[i]; n < r->count; n++)
+            append_event(seen, sizeof seen, &r->records[n]);
+        if (strcmp(seen, wanted) != 0)
+            wrong(recorder_names[i], seen, wanted);
+    }
+}
+
+/* --- one round */
+
+static void await_announcements(int least)
+{
+    while (situation->reaping != REAP_KERNEL && announced < least) {
+        read_signalfd();
+        sched_yield();
+    }
+}
+
+static void reap(pid_t child)
+{
+    int status = -1;
+    pid_t pid = waitpid(child, &status, 0);
+
+    if (situation->reaping == REAP_KERNEL) {
+        equal("waitpid for a child that reaps itself", pid, -1);
+        return;
+    }
+    if (situation->reaping == REAP_ANY && pid < 0) {
+        while (__atomic_load_n(&reaped_pid, __ATOMIC_SEQ_CST) != child)
+            sched_yield();
+        pid = reaped_pid;
+        status = reaped_status;
+    }
+    equal("waitpid", pid, child);
+    equal("status", status, exited(3));
+}
+
+/* A child of the program's own, which ends when it is told to. */
+static int dying_pipe[2];
+
+static pid_t make_other(void)
+{
+    pid_t pid;
+
+    CHECK_EQUAL(pipe(dying_pipe), 0);
+    pid = raw_fork();
+    if (pid == 0) {
+        syscall(SYS_close, dying_pipe[1]);
+        await_byte(dying_pipe[0]);
+        syscall(SYS_exit_group, 5);
+    }
+    return pid;
+}
+
+/* Both deaths have been announced, one at least and two at most: they may have come at once. */
+static void reap_both(pid_t other, pid_t made)
+{
+    siginfo_t info;
+    int before = expected, status;
+
+    if (made > 0)
+        syscall(SYS_waitid, P_PID, made, &info, WEXITED | WNOWAIT, NULL);
+    syscall(SYS_waitid, P_PID, other, &info, WEXITED | WNOWAIT, NULL);
+    if (announced <= before)
+        wrong("SIGCHLD of the other child", "lost", "announced");
+    if (announced > before + 1 + (made > 0))
+        wrong("SIGCHLD", "one too many", "one a death");
+    expected = announced;
+    equal("waitpid for the other child", waitpid(other, &status, 0), other);
+    equal("its status", status, exited(5));
+    if (made > 0)
+        reap(made);
+    close(dying_pipe[0]);
+}
+
+static void limit_processes(int on)
+{
+    struct rlimit limit;
+
+    getrlimit(RLIMIT_NPROC, &limit);
+    limit.rlim_cur = on ? 0 : limit.rlim_max;
+    CHECK_EQUAL(setrlimit(RLIMIT_NPROC, &limit), 0);
+}
+
+static void check_nothing_left(void)
+{
+    /* By a raw call: what a wrapper hides is still there. */
+    if (situation->reaping != REAP_ANY) {
+        equal("a child is left", syscall(SYS_wait4, -1, NULL, WNOHANG | __WALL, NULL), -1);
+        equal("errno of wait4", errno, ECHILD);
+    }
+}
+
+static void one_round(void)
+{
+    uint32_t marks[RECORDERS];
+    pid_t pid = -7, other = situation->other_dies ? make_other() : 0;
+    int error, saved = errno;
+
+    round_number++;
+    for (int i = 0; i < RECORDERS; i++)
+        marks[i] = recording_of(recorder_names[i])->count;
+    set_rule_of("recorder", outcome->stop ? RULE_RETURN : RULE_NONE, outcome->stop,
+                notifier_from_errno(-STOP_ERROR));
+    if (outcome == REFUSED)
+        limit_processes(1);
+    if (other)
+        close(dying_pipe[1]);
+    error = creation->make(&pid);
+    if (outcome == REFUSED)
+        limit_processes(0);
+    equal("errno", error, outcome->error);
+    if (error)
+        equal("pid", pid, creation->spawns ? -7 : -1);
+    if (other) {
+        reap_both(other, error ? 0 : pid);
+    } else if (error == 0) {
+        reap(pid);
+        if (situation->reaping != REAP_KERNEL)
+            expected++;
+        await_announcements(expected);
+    }
+    check_told(marks);
+    check_nothing_left();
+    errno = saved;
+}
+
+/* --- all rounds of some outcomes */
+
+static void run(int times)
+{
+    round_number = 0;
+    announced = expected = 0;
+    situation->set_up();
+    situation->run(one_round, times);
+    situation->take_down();
+    if (situation->reaping != REAP_KERNEL) {
+        await_announcements(expected);
+        equal("SIGCHLDs in all", announced, expected);
+    }
+    CHECK(signal(SIGCHLD, SIG_DFL) != SIG_ERR);
+    stop_nothing();
+    check_nothing_left();
+}
+
+static void run_refused(int times)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        CHECK_EQUAL(setresgid(NOBODY, NOBODY, NOBODY), 0);
+        CHECK_EQUAL(setresuid(NOBODY, NOBODY, NOBODY), 0);
+        outcome = REFUSED;
+        for (size_t i = 0; i < sizeof creations / sizeof *creations; i++) {
+            creation = &creations[i];
+            run(times);
+        }
+        _exit(0);
+    }
+    CHECK_EQUAL(status_of(child), 0);
+}
+
+int main(int argc, char **argv)
+{
+    int times = getenv("QUICK") ? 30 : 300;
+
+    CHECK_EQUAL(argc, 3);
+    snprintf(target, sizeof target, "%s/target", getenv("TEST_BUILD"));
+    for (int i = 0; i < RECORDERS; i++)
+        recording_of(recorder_names[i]);
+    for (size_t i = 0; i < sizeof situations / sizeof *situations; i++)
+        if (strcmp(situations[i].name, argv[2]) == 0)
+            situation = &situations[i];
+    CHECK(situation != NULL);
+    if (strcmp(argv[1], "refused") == 0) {
+        if (geteuid() != 0) {
+            printf("who may not have more processes is somebody else: needs root\n");
+            return 77;
+        }
+        run_refused(times);
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof creations / sizeof *creations; i++)
+        if (strcmp(creations[i].name, argv[1]) == 0)
+            creation = &creations[i];
+    CHECK(creation != NULL);
+    for (outcome = outcomes; outcome != REFUSED; outcome++)
+        run(times);
+    return 0;
+}
