@@ -73,6 +73,8 @@ struct Ledger::Header {
     std::atomic<uint32_t> living_count;
     std::atomic<uint64_t> lost;
     std::atomic<int32_t> lost_error;
+    std::atomic<uint64_t> torn_file;
+    std::atomic<uint64_t> said[16];     // texts that were printed, by their hash; 0: free
     std::atomic<int32_t> extension_ids[max_extensions];
     std::atomic<uint32_t> growing;
     std::atomic<uint32_t> lowest;       // no slot below it was free a moment ago: where the search starts
@@ -440,6 +442,12 @@ void Ledger::close_session() {
     sys::call(SYS_shmctl, segment_, IPC_RMID, 0);
 }
 
+static uint64_t hash_of(const char *text) {
+    uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+    while (*text) hash = (hash ^ (uint8_t)*text++) * 0x100000001b3;
+    return hash;
+}
+
 // --- columns: what a watcher keeps in the session
 
 int Ledger::column_of(const char *watcher) const {
@@ -493,9 +501,29 @@ void *Ledger::shared(const char *watcher, size_t bytes) {
 
 bool Ledger::once(const char *watcher, unsigned key) {
     int column = column_of(watcher);
-    std::atomic<uint32_t> &bits = column >= 0 ? header()->column[column].once : own_once_[key % 16];
+    std::atomic<uint32_t> &bits =
+        column >= 0 ? header()->column[column].once : own_once_[watcher ? hash_of(watcher) % 16 : 0];
     uint32_t bit = 1u << (key % 32);
     return !(bits.fetch_or(bit, std::memory_order_acq_rel) & bit);
+}
+
+uint64_t Ledger::torn_file() const {
+    return attached() ? header()->torn_file.load(std::memory_order_relaxed) : 0;
+}
+
+void Ledger::set_torn_file(uint64_t file) {
+    if (attached()) header()->torn_file.store(file, std::memory_order_relaxed);
+}
+
+bool Ledger::once_said(const char *text) {
+    if (!attached()) return true;
+    uint64_t hash = hash_of(text) | 1;
+    for (std::atomic<uint64_t> &place : header()->said) {
+        uint64_t seen = 0;
+        if (place.compare_exchange_strong(seen, hash, std::memory_order_relaxed)) return true;
+        if (seen == hash) return false;
+    }
+    return true;
 }
 
 void Ledger::count_lost(int error) {

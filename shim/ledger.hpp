@@ -74,6 +74,14 @@ class Ledger {
     // True once per session for (watcher, key < 32); once per process without a session.
     bool once(const char *watcher, unsigned key);
 
+    // The file, by its identity as a number, whose last record was cut off by the kernel; 0: none. The next
+    // writer, as a rule another process, begins a new line.
+    uint64_t torn_file() const;
+    void set_torn_file(uint64_t file);
+
+    // True once per session for this text; true without a session, and when too many were said.
+    bool once_said(const char *text);
+
     void count_lost(int error);
     uint64_t lost(int *ret_error) const;
     // Events wanted by any process of the session, WATCH_MASK_ bits.

@@ -164,11 +164,21 @@ Outlet outlet_of(taskwatch_sink &sink) {
     return stream ? session_stream(stream) : file_outlet(sink);
 }
 
-// One system call. 0, or a negative errno; EIO for a record of which only a part was taken.
-long write_record(taskwatch_sink &sink, long fd, const void *record, size_t length,
-                  const WriteSignals &signals) {
+// The open file as a number, never 0.
+uint64_t file_number(long fd) {
+    struct stat st;
+    if (sys::call(SYS_fstat, fd, &st) < 0) return 1;
+    return ((uint64_t)st.st_dev << 40 ^ st.st_ino) | 1;
+}
+
+// One system call, unless somebody's record was torn. 0, or a negative errno; EIO for a record of which only a
+// part was taken: the session is told, because the next writer to that file is as a rule another process, whose
+// record would be lost with this one.
+long write_record(taskwatch_sink &sink, long fd, const void *record, size_t length, const WriteSignals &signals) {
     std::atomic_ref<uint32_t> state(sink.state);
-    bool new_line = state.load(std::memory_order_relaxed) & torn;
+    const uint64_t torn_file = ledger.torn_file();
+    const bool torn_by_another = torn_file != 0 && torn_file == file_number(fd);
+    const bool new_line = torn_by_another || (state.load(std::memory_order_relaxed) & torn);
     const iovec parts[2] = {{const_cast<char *>("\n"), 1}, {const_cast<void *>(record), length}};
     long result;
     do {
@@ -180,9 +190,11 @@ long write_record(taskwatch_sink &sink, long fd, const void *record, size_t leng
     }
     if ((size_t)result < length + new_line) {
         state.fetch_or(torn, std::memory_order_relaxed);
+        ledger.set_torn_file(file_number(fd));
         return -EIO;
     }
     if (new_line) state.fetch_and(~torn, std::memory_order_relaxed);
+    if (torn_by_another) ledger.set_torn_file(0);
     return 0;
 }
 

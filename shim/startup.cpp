@@ -31,14 +31,13 @@ constinit std::atomic<void *> starting{nullptr};  // the thread that starts us, 
 constinit char own_folder[512] = "";
 constinit char own_path[512] = "";
 
-// A configuration error: one line, once per session. The image that founds the session is the only one
-// that can see a bad variable first, so without a session it is once per process.
+// A configuration error: one line, once per session, whichever of its images meets it first; without a session
+// once per process. What ends the program is told each time: nobody else says why it ended.
 constinit bool refused_any = false;
-constinit bool first_of_session = true;
 
 void refuse(const char *what) {
     refused_any = true;
-    if (!first_of_session) return;
+    if (!ledger.once_said(what) && !process.config.strict) return;
     Line line;
     line << what;
     message(line);
@@ -71,10 +70,7 @@ void find_own_folder() {
 
 void enter_session() {
     const char *name = process.config.session;
-    if (name && ledger.attach(name) == 0) {
-        first_of_session = false;
-        return;
-    }
+    if (name && ledger.attach(name) == 0) return;
     pid_t self_pid = sys::getpid();
     // Alone, if no memory is to be had: ids, cells and what is done on behalf are lost, not the program.
     if (ledger.found(self_pid) != 0) ledger.record_own_streams(self_pid);

@@ -207,7 +207,7 @@ static void tell_lost(struct taskwatch_sink *sink, const struct task_watch *task
         return;
     record.lost = lost - before;
     if (write_short(sink, &record) != 0)
-        atomic_fetch_sub(told, lost - before); /* to be told with the next */
+        atomic_fetch_sub(told, lost - before - 1); /* with the next; this one has counted itself */
 }
 
 /* --- which events */

@@ -295,13 +295,13 @@ int taskwatch_once(const struct notifier_block *nb, unsigned int key);
 struct taskwatch_watcher {
 	uint32_t abi_version;
 	uint32_t size;
-	const char *name;        /* 1 to 31 bytes of [a-z0-9_-]; names its options and its cells */
+	const char *name;        /* 1 to 31 bytes of [a-z0-9_-]; names its cells and is told in messages */
 	const char *description; /* one line, for taskwatch --list */
 	unsigned int events;     /* WATCH_MASK_ bits */
 	int priority;            /* as in notifier_block */
 	/*
 	 * Called once per image, before the first event. `options` is "key=value,key=value" from
-	 * TASKWATCH_<NAME>, never NULL, valid until init returns; it may be changed in place.
+	 * TASKWATCH_<NAME> (by the file's name, see taskwatch(7)), never NULL, valid until init returns; it may be changed in place.
 	 * `nb` is the block that will be registered (key for taskwatch_cell and taskwatch_shared).
 	 * Returns NULL, or a message why it refuses: static or otherwise lasting storage, one line, naming
 	 * what was wrong and what would be accepted. May be NULL. Normal context: dlopen has just returned.
