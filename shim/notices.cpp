@@ -45,7 +45,7 @@ void Notices::take_pending() {
         siginfo_t &notice = pending_[pending_count_];
         if (sys::call(SYS_rt_sigtimedwait, &set, &notice, &at_once, sizeof set) < 0) return;
         if (is_of_child(notice, vetoed_))
-            tell_all_ = true;  // it was stopped while held; the notice of another may have merged into its own
+            tell_all_ = true;  // stopped while held; another child's notice may have merged into its own
         else
             pending_count_++;
     }

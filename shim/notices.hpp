@@ -32,7 +32,7 @@ class Notices {
 
   private:
     using Visit = void (*)(void *self, const siginfo_t &child);
-    static constexpr unsigned max_pending = 32;  // only a real-time exit signal queues so many; the rest is lost
+    static constexpr unsigned max_pending = 32;  // only a real-time signal queues more, which are lost
     static constexpr unsigned max_old = 512;     // of more zombies some are announced again, none are reaped
 
     bool is_old(const siginfo_t &child) const;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A signal's action as the kernel keeps it. Read raw and put back raw: libc's sigaction() would touch errno, and
-// would set its own restorer in place of whatever the program's was.
+// A signal's action as the kernel keeps it. Read raw and put back raw: libc's sigaction() would touch errno,
+// and would set its own restorer in place of whatever the program's was.
 #pragma once
 
 #include <cstdint>

@@ -29,7 +29,7 @@ using sys::SignalMask;
 constexpr uint64_t under_way = 1, one_hidden = 2, all_hidden = 0xfffe, one_veto = 0x10000;
 constinit std::atomic<uint64_t> state{0};
 
-// Two seconds: for another thread's veto, for a child's death (a tracer can delay it), for a wrapper to consume.
+// For another thread's veto, for a child's death (a tracer can delay it), for a wrapper to ask.
 constexpr uint64_t patience_ns = 2'000'000'000;
 
 void nap(long ns) {
@@ -41,9 +41,9 @@ void nap(long ns) {
 
 // The pid, and above it in milliseconds when the entry lapses; 0: not while the veto is under way.
 //
-// A corpse that the vetoing thread did not get was taken by another thread, whose wrapper will ask for the pid
-// in a moment. A raw wait system call never asks, and a pid that stayed hidden would one day hide an innocent
-// child from its parent. Hence the lapse, and veto_forget().
+// A corpse that the vetoing thread did not get was taken by another thread, whose wrapper will ask for the
+// pid in a moment. A raw wait system call never asks, and a pid that stayed hidden would one day hide an
+// innocent child from its parent. Hence the lapse, and veto_forget().
 constinit std::atomic<uint64_t> hidden[64] = {};
 
 constexpr pid_t pid_of(uint64_t entry) { return (pid_t)(uint32_t)entry; }
@@ -85,7 +85,8 @@ void stop_hiding(pid_t pid, bool reaped) {
         if (reaped)
             remove(slot, entry);
         else
-            slot.compare_exchange_strong(entry, entry_of(pid, (milliseconds() + 2000) | 1));
+            slot.compare_exchange_strong(entry,
+                                         entry_of(pid, (milliseconds() + patience_ns / 1'000'000) | 1));
     }
 }
 
@@ -214,7 +215,8 @@ void veto_announce(pid_t child) {
             oldest_entry = entry;
         }
     }
-    // Full: one whose veto is over makes room. All under way: more threads than that veto at once, so unhidden.
+    // Full: the one that would lapse first makes room. All under way: so many threads veto at once that this
+    // child goes unhidden.
     state.fetch_sub(one_hidden);
     if (time_left(oldest_entry, now) != INT32_MAX) oldest->compare_exchange_strong(oldest_entry, ours);
 }
@@ -234,6 +236,7 @@ void veto_make_dormant() {
     // 32 and 33 too: a handler of the second thread would run on the parent's stack.
     sys::set_signal_mask(~SignalMask{0});
 #if defined(__x86_64__)
+    constexpr long flags = CLONE_VM | CLONE_THREAD | CLONE_SIGHAND | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM;
     register long none asm("r10") = 0;
     register long tls asm("r8") = 0;
     long result;
@@ -252,8 +255,8 @@ void veto_make_dormant() {
         "jmp 1b\n"
         "2:"
         : "=a"(result)
-        : "a"(SYS_clone), "D"(CLONE_VM | CLONE_THREAD | CLONE_SIGHAND | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM),
-          "S"(0), "d"(0), "r"(none), "r"(tls), [exit] "i"(SYS_exit), [pause] "i"(SYS_pause)
+        : "a"(SYS_clone), "D"(flags), "S"(0), "d"(0), "r"(none),
+          "r"(tls), [exit] "i"(SYS_exit), [pause] "i"(SYS_pause)
         : "rcx", "r11", "memory", "cc");
 #endif
     for (;;) sys::call(SYS_exit_group, 127);

@@ -16,10 +16,10 @@ namespace taskwatch {
 // Before the child can end: its pid is hidden from veto_hides()'s callers from now on.
 void veto_announce(pid_t child);
 
-// Kills and reaps `child`, a held child of the calling thread that was made with `exit_signal` (SIGCHLD, another
-// signal or 0) and must not be one of CLONE_PARENT. The calling thread has all signals blocked. `mask`: what
-// the program had. One veto at a time per process, others wait up to two seconds for their turn and the
-// child gets as long to die. errno is not touched. Async-signal-safe; uses about 700 bytes of stack.
+// Kills and reaps `child`, a held child of the calling thread that was made with `exit_signal` (SIGCHLD,
+// another signal or 0). One of CLONE_PARENT is not ours to reap and is not even killed here. The calling thread
+// has all signals blocked. `mask`: what the program had. One veto at a time per process: another waits up to
+// two seconds for its turn, and the child gets as long to die. errno is not touched. Async-signal-safe.
 void veto_end_child(pid_t child, int exit_signal, uint64_t mask);
 
 // Called in a vfork-like child (CLONE_VM, parent suspended) instead of going on: the process stays alive
@@ -42,7 +42,8 @@ bool veto_any_hidden();
 void veto_forget(pid_t pid);
 
 // Another thread may have swapped SIGCHLD's action at the moment of a fork. veto_before_fork()
-// is called in the creator before the real call, veto_after_fork_in_child() in the child with what it returned.
+// is called in the creator before the real call, veto_after_fork_in_child() in the child with what it
+// returned, also if the child came of a veto: that resets what is the parent's. A load, and a compare.
 uint64_t veto_before_fork();
 void veto_after_fork_in_child(uint64_t ticket);
 

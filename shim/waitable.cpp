@@ -120,8 +120,8 @@ void list_in_thread(Listing &listing) {
         "hlt\n"
         "1:"
         : "=a"(result)
-        : "a"(SYS_clone), "D"(flags), "S"(listing_stack + sizeof listing_stack), "d"(0), "r"(none), "r"(tls), "r"(run),
-          "r"(argument), [exit] "i"(SYS_exit)
+        : "a"(SYS_clone), "D"(flags), "S"(listing_stack + sizeof listing_stack), "d"(0), "r"(none), "r"(tls),
+          "r"(run), "r"(argument), [exit] "i"(SYS_exit)
         : "rcx", "r11", "memory", "cc");
 }
 

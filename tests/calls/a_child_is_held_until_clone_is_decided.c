@@ -64,7 +64,10 @@ static pid_t plain_clone(void)
 
 int main(void)
 {
-    pid_t (*const creations[])(void) = {fork, _Fork, plain_clone};
+    static const struct {
+        pid_t (*function)(void);
+        const char *call;
+    } creations[] = {{fork, "fork"}, {_Fork, "_Fork"}, {plain_clone, "clone"}};
 
     child_ran = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK_EQUAL(pthread_atfork(NULL, NULL, child_handler), 0);
@@ -73,9 +76,9 @@ int main(void)
         pid_t pid;
 
         *child_ran = 0;
-        pause_next(WATCH_MASK_CLONE);
+        pause_next(WATCH_MASK_CLONE, creations[i].call);
         CHECK_EQUAL(pthread_create(&observer, NULL, observe, NULL), 0);
-        pid = creations[i]();
+        pid = creations[i].function();
         if (pid == 0)
             child(NULL);
         CHECK(pid > 0);

@@ -31,7 +31,7 @@ static void creator(int leader_execs, int input)
     pthread_t thread;
 
     CHECK_EQUAL(dup2(input, STDIN_FILENO), STDIN_FILENO);
-    pause_next(WATCH_MASK_CLONE);
+    pause_next(WATCH_MASK_CLONE, "fork");
     CHECK_EQUAL(pthread_create(&thread, NULL, leader_execs ? create : replace, NULL), 0);
     (leader_execs ? replace : create)(NULL);
 }

@@ -30,14 +30,14 @@ int main(void)
         if (creator == 0) {
             pthread_t thread;
 
-            pause_next(WATCH_MASK_CLONE);
+            pause_next(WATCH_MASK_CLONE, "fork");
             CHECK_EQUAL(pthread_create(&thread, NULL, end, NULL), 0);
             if (fork() == 0)
                 _exit(7);
             _exit(1);
         }
         CHECK_EQUAL(status_of(creator), exited(4));
-        EXPECT_TASK(creator, "init clone exit free");
+        EXPECT_TASK(creator, "init clone exit+behalf free+behalf");
         CHECK_EQUAL(last_of(creator, WATCH_TASK_EXIT)->exit_status, exited(4));
         held = wait(NULL);
         EXPECT_TASK(held, "init clone clone+behalf exit free");

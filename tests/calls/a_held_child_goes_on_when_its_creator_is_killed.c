@@ -26,7 +26,10 @@ static pid_t plain_clone(void)
 
 int main(void)
 {
-    pid_t (*const creations[])(void) = {fork, _Fork, plain_clone};
+    static const struct {
+        pid_t (*function)(void);
+        const char *call;
+    } creations[] = {{fork, "fork"}, {_Fork, "_Fork"}, {plain_clone, "clone"}};
 
     CHECK_EQUAL(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
     for (size_t i = 0; i < sizeof creations / sizeof *creations; i++) {
@@ -34,8 +37,8 @@ int main(void)
         const struct record *taken;
 
         if (creator == 0) {
-            pause_next(WATCH_MASK_CLONE);
-            if (creations[i]() == 0)
+            pause_next(WATCH_MASK_CLONE, creations[i].call);
+            if (creations[i].function() == 0)
                 child(NULL);
             _exit(1);
         }

@@ -52,7 +52,7 @@ int main(void)
         pid_t child;
 
         made = 0;
-        pause_next(WATCH_MASK_CLONE);
+        pause_next(WATCH_MASK_CLONE, round & 1 ? "vfork" : "fork");
         CHECK_EQUAL(pthread_create(&thread, NULL, interrupt, NULL), 0);
         if (sigsetjmp(place, 1) == 0)
             create(round & 1);

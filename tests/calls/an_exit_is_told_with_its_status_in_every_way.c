@@ -2,7 +2,8 @@
 /*
  * The end of a process is told once with the status that its parent sees: exit, return from main, _exit,
  * _Exit, quick_exit, exit in a thread, in a signal handler and in an atexit handler, more than a byte, the
- * last thread's end; and by its parent's wait if a signal has ended it.
+ * last thread's end; and by its parent's wait if a signal has ended it. A thread that ends the process tells it
+ * on behalf of the main one.
  *
  * main: exec exit free
  */
@@ -91,13 +92,13 @@ static const struct {
     {11 << 8, "_exit", "init clone exit free"},
     {12 << 8, "_exit", "init clone exit free"},
     {13 << 8, "quick_exit", "init clone exit free"},
-    {14 << 8, "exit", "init clone exit free"},
+    {14 << 8, "exit", "init clone exit+behalf free+behalf"},
     {15 << 8, "exit", "init clone exit free"},
     {9 << 8, "exit", "init clone exit free"},
     {3 << 8, "exit", "init clone exit free"},
     {255 << 8, "_exit", "init clone exit free"},
     {254 << 8, "quick_exit", "init clone exit free"},
-    {0, "exit", "init clone exit free"},
+    {0, "pthread_exit", "init clone exit free"},
     {44 << 8, "exit", "init clone exec exit free"},
     {SIGKILL, "waitpid", "init clone exit+behalf free+behalf"},
     {SIGABRT, "waitpid", "init clone exit+behalf free+behalf"},

@@ -40,7 +40,7 @@ int main(void)
 
     CHECK_EQUAL(pipe(out), 0);
     CHECK_EQUAL(on_exit(on_exit_handler, NULL), 0);
-    pause_next(WATCH_MASK_EXIT);
+    pause_next(WATCH_MASK_EXIT, "exit");
     child = fork();
     if (child == 0) {
         in_child = 1;

@@ -36,7 +36,7 @@ import records  # noqa: E402
 
 RECORDERS = ("recorder", "second", "third")
 SKIPPED = 77
-TIME_LIMIT = 60
+TIME_LIMIT = 40
 
 
 def directives(source):

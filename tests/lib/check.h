@@ -244,12 +244,13 @@ static inline void stop_nothing(void)
     set_rule_of("recorder", RULE_NONE, 0, 0);
 }
 
-/* The next callback of these events waits. await_pause() returns when it does, let_go() ends it. */
-static inline void pause_next(uint32_t events)
+/* The next callback of these events of this call waits. await_pause() returns when it does, let_go() ends it. */
+static inline void pause_next(uint32_t events, const char *call)
 {
     recording()->go = recording()->paused = 0;
     set_rule_of("recorder", RULE_PAUSE, events, 0);
     recording()->rule.last = 1;
+    snprintf(recording()->rule.call, sizeof recording()->rule.call, "%s", call);
 }
 
 static inline void await_pause(void)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <semaphore>
 
 #include "signal_action.hpp"
 #include "sys.hpp"
@@ -103,7 +104,9 @@ TEST(VetoForkTest, AChildForkedMeanwhileCanVetoItself) {
     EXPECT_EQ(perform(forks_meanwhile<vetoes_itself>).lost, 0);
 }
 
-TEST(VetoForkTwinTest, WithoutRepairItHasNot) { EXPECT_GT(perform(forks_meanwhile<looks_without_repair>).lost, 0); }
+TEST(VetoForkTwinTest, WithoutRepairItHasNot) {
+    EXPECT_GT(perform(forks_meanwhile<looks_without_repair>).lost, 0);
+}
 
 // ---- children on the parent's memory
 
@@ -146,7 +149,9 @@ TEST(VetoForkTest, AVforkChildHasTheProgramsActionAndLeavesTheVetoAlone) {
     EXPECT_EQ(tally.hidden_for_ever, 0);
 }
 
-TEST(VetoForkTwinTest, WithoutRepairAVforkChildHasNot) { EXPECT_GT(perform(vforks_meanwhile<false>).lost, 0); }
+TEST(VetoForkTwinTest, WithoutRepairAVforkChildHasNot) {
+    EXPECT_GT(perform(vforks_meanwhile<false>).lost, 0);
+}
 
 // ---- two at a time
 
@@ -158,8 +163,9 @@ TEST(VetoForkTest, TwoThreadsVetoAtTheSameTime) {
             other_is_done = true;
         });
         veto_until_other_is_done(s);
-        s.tally.announced = handler_runs;                // there are no other children
-        s.tally.action_changed = !has_programs_action();  // while both were at it, each saw the other's window
+        s.tally.announced = handler_runs;  // there are no other children
+        s.tally.action_changed =
+            !has_programs_action();  // while both were at it, each saw the other's window
     });
     EXPECT_EQ(tally.announced, 0);
     EXPECT_EQ(tally.action_changed, 0);
@@ -168,23 +174,19 @@ TEST(VetoForkTest, TwoThreadsVetoAtTheSameTime) {
 
 // ---- an action that is set inside the window
 
-enum class Phase { pause, veto, check, done };
-std::atomic<Phase> phase{Phase::pause};
-enum class Outcome { open, missed, installed };
-std::atomic<Outcome> outcome{Outcome::open};
+std::binary_semaphore veto_begins{0}, setter_is_through{0};
+std::atomic<bool> veto_is_over;
+bool was_set;
 
 void set_inside_the_window(const SignalAction &other) {
-    while (phase != Phase::done) {
-        if (phase != Phase::veto) continue;
-        Outcome result = Outcome::missed;
-        while (phase == Phase::veto) {
-            if (result == Outcome::installed || has_programs_action()) continue;
+    for (;;) {
+        veto_begins.acquire();
+        while (!was_set && !veto_is_over) {
+            if (has_programs_action()) continue;
             other.install(SIGCHLD);
-            result = Outcome::installed;
+            was_set = true;
         }
-        outcome = result;
-        while (phase == Phase::check) {
-        }
+        setter_is_through.release();
     }
 }
 
@@ -196,20 +198,15 @@ Tally set_meanwhile(bool to_default) {
         if (to_default) other = {SignalAction::handler_default, SA_NOCLDSTOP, 0, 0};
         start_thread(0, [other] { set_inside_the_window(other); });
         while (s.tally.meanwhile < 50 && s.tally.rounds++ < 5000) {
-            outcome = Outcome::open;
-            phase = Phase::veto;
+            was_set = veto_is_over = false;
+            veto_begins.release();
             veto_once();
-            phase = Phase::check;
-            while (outcome == Outcome::open) {
-            }
-            if (outcome == Outcome::installed) {
-                s.tally.meanwhile++;
-                s.tally.action_changed += !(SignalAction::of(SIGCHLD) == other);
-            }
+            veto_is_over = true;
+            setter_is_through.acquire();
+            s.tally.meanwhile += was_set;
+            s.tally.action_changed += was_set && !(SignalAction::of(SIGCHLD) == other);
             program.install(SIGCHLD);
-            phase = Phase::pause;
         }
-        phase = Phase::done;
     });
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The pids that wait wrappers hide, and the child that sets its suspended parent free.
-#include <gtest/gtest.h>
 #include <grp.h>
+#include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -217,7 +217,8 @@ TEST(VetoLimitTest, WithoutASecondThreadTheVforkChildIsAnnounced) {
         constexpr uid_t lonely = 64999;
         rlimit two = {2, 2};
         set_blocked(SIGCHLD, true);
-        if (setgroups(0, nullptr) || setresgid(lonely, lonely, lonely) || setresuid(lonely, lonely, lonely)) return;
+        if (setgroups(0, nullptr) || setresgid(lonely, lonely, lonely) || setresuid(lonely, lonely, lonely))
+            return;
         if (setrlimit(RLIMIT_NPROC, &two)) return;
         pid_t c = make_dormant();
         s.tally.rounds = c > 0;
@@ -226,7 +227,8 @@ TEST(VetoLimitTest, WithoutASecondThreadTheVforkChildIsAnnounced) {
         sigaddset(&set, SIGCHLD);
         timespec limit = {2, 0};
         siginfo_t info = {};
-        s.tally.announced = sigtimedwait(&set, &info, &limit) == SIGCHLD && info.si_pid == c && info.si_status == 127;
+        s.tally.announced =
+            sigtimedwait(&set, &info, &limit) == SIGCHLD && info.si_pid == c && info.si_status == 127;
         sys::SignalMask mask = sys::set_signal_mask(sys::all_signals);
         end_by_veto(c, SIGCHLD, mask);
         s.tally.returned = waitpid(-1, nullptr, __WALL | WNOHANG) != -1;

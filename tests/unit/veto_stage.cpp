@@ -78,10 +78,11 @@ void live_and_die_as_d(unsigned delay, bool after_c, bool stops) {
 }  // namespace
 
 std::ostream &operator<<(std::ostream &out, const Tally &t) {
-    return out << t.rounds << " rounds, D within " << t.meanwhile << "; announced " << t.announced << ", returned "
-               << t.returned << ", lost " << t.lost << ", left waitable " << t.left_waitable << ", left pending "
-               << t.left_pending << ", unwanted " << t.unwanted << ", mask changed " << t.mask_changed << ", action changed " << t.action_changed
-               << ", hidden for ever " << t.hidden_for_ever;
+    return out << t.rounds << " rounds, D within " << t.meanwhile << "; announced " << t.announced
+               << ", returned " << t.returned << ", lost " << t.lost << ", left waitable " << t.left_waitable
+               << ", left pending " << t.left_pending << ", unwanted " << t.unwanted << ", mask changed "
+               << t.mask_changed << ", action changed " << t.action_changed << ", hidden for ever "
+               << t.hidden_for_ever;
 }
 
 void end_by_veto(pid_t child, int exit_signal, uint64_t mask) {
@@ -151,7 +152,8 @@ void Stage::act() {
     uint64_t to = now();
     if (sys::set_signal_mask(closed) != closed) tally.mask_changed++;
     sys::set_signal_mask(mask);
-    if (!(SignalAction::of(SIGCHLD) == chld) || !(SignalAction::of(exit_signal) == own)) tally.action_changed++;
+    if (!(SignalAction::of(SIGCHLD) == chld) || !(SignalAction::of(exit_signal) == own))
+        tally.action_changed++;
     siginfo_t stopped;
     if (d_stops)
         waitid(P_PID, (id_t)d_, &stopped, WSTOPPED | WNOWAIT);
@@ -205,7 +207,8 @@ void Stage::curtain() {
     for (Notice notice; listen ? listen(notice, 0) : read_notice(notice, 0);) judge(notice);
     sigset_t pending;
     sigpending(&pending);
-    tally.left_pending += sigismember(&pending, SIGCHLD) + (exit_signal && sigismember(&pending, exit_signal));
+    tally.left_pending +=
+        sigismember(&pending, SIGCHLD) + (exit_signal && sigismember(&pending, exit_signal));
     uint64_t limit = now() + patience * 500'000ull;
     while (veto_any_hidden() && now() < limit) sched_yield();
     tally.hidden_for_ever += veto_any_hidden();

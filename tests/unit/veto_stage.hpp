@@ -68,10 +68,10 @@ class Stage {
     static void heard(const siginfo_t &info);
 
     // ---- the play
-    void rounds(int n);  // goes_on(), act(), follow(), and a curtain()
+    void rounds(int n);         // goes_on(), act(), follow(), and a curtain()
     bool goes_on(int n) const;  // not after a fault: what is lost costs seconds of waiting
-    void act();     // D is set going, C is made and ended. Also from a signal handler.
-    void follow();  // what became of D and C
+    void act();                 // D is set going, C is made and ended. Also from a signal handler.
+    void follow();              // what became of D and C
     void curtain();
     pid_t make_d();
 

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <iostream>
 #include <cstring>
+#include <iostream>
 #include <semaphore>
 
 #include "sys.hpp"
@@ -144,7 +144,8 @@ void with_waitpid_elsewhere(Stage &s) {
     });
     s.fetch = [&s](pid_t d, int &status) {
         Corpse corpse;
-        while (read(corpses[0], &corpse, sizeof corpse) == sizeof corpse && corpse.pid != d) s.tally.returned++;
+        while (read(corpses[0], &corpse, sizeof corpse) == sizeof corpse && corpse.pid != d)
+            s.tally.returned++;
         status = corpse.status;
         return corpse.pid;
     };
@@ -301,12 +302,18 @@ void with_a_dormant_child(Stage &s) {
 }
 
 TEST(VetoTest, AHandlerIsNotRunForTheChild) { expect_clean(perform(with_handler)); }
-TEST(VetoTest, AHandlerWithSelfReapingIsNotRunForTheChild) { expect_clean(perform(with_handler_and_self_reaping)); }
-TEST(VetoTest, AHandlerForDeathsOnlyIsNotRunForTheChild) { expect_clean(perform(with_handler_for_deaths_only)); }
+TEST(VetoTest, AHandlerWithSelfReapingIsNotRunForTheChild) {
+    expect_clean(perform(with_handler_and_self_reaping));
+}
+TEST(VetoTest, AHandlerForDeathsOnlyIsNotRunForTheChild) {
+    expect_clean(perform(with_handler_for_deaths_only));
+}
 TEST(VetoTest, NothingIsLeftWhereSigchldIsIgnored) { expect_clean(perform(with_sigchld_ignored)); }
 TEST(VetoTest, NothingIsLeftWithTheDefaultAction) { expect_clean(perform(with_default_action)); }
 TEST(VetoTest, ASignalfdDoesNotShowTheChild) { expect_clean(perform(with_signalfd)); }
-TEST(VetoTest, SigwaitInAnotherThreadDoesNotReturnForTheChild) { expect_clean(perform(with_sigwait_elsewhere)); }
+TEST(VetoTest, SigwaitInAnotherThreadDoesNotReturnForTheChild) {
+    expect_clean(perform(with_sigwait_elsewhere));
+}
 TEST(VetoTest, SigwaitWithTheDefaultActionDoesNotReturnForTheChild) {
     expect_clean(perform(with_sigwait_elsewhere_and_default_action));
 }
@@ -319,7 +326,9 @@ TEST(VetoTest, ASleepingThreadIsNotDisturbed) { expect_clean(perform(with_a_slee
 TEST(VetoTest, ABusyThreadIsNotDisturbed) { expect_clean(perform(with_a_busy_thread)); }
 TEST(VetoTest, AThreadThatAloneHasSigchldOpenIsNotDisturbed) { expect_clean(perform(open_only_elsewhere)); }
 
-TEST(VetoTest, ADeathBehindAnOldZombieIsAnnounced) { expect_clean(perform(behind_an_old_zombie<with_handler>)); }
+TEST(VetoTest, ADeathBehindAnOldZombieIsAnnounced) {
+    expect_clean(perform(behind_an_old_zombie<with_handler>));
+}
 TEST(VetoTest, SelfReapingLeavesAnOldZombieAlone) {
     expect_clean(perform(behind_an_old_zombie<with_handler_and_self_reaping>));
 }
@@ -329,7 +338,9 @@ TEST(VetoTest, AStopThatNobodyWantsIsNotAnnounced) { expect_clean(perform(with_a
 
 TEST(VetoTest, AChildWithoutExitSignalIsReaped) { expect_clean(perform(with_exit_signal_0)); }
 TEST(VetoTest, AnotherExitSignalsHandlerIsNotRun) { expect_clean(perform(with_exit_signal_usr1)); }
-TEST(VetoTest, AnotherExitSignalIsNotLeftPending) { expect_clean(perform(with_exit_signal_usr1_and_sigwait)); }
+TEST(VetoTest, AnotherExitSignalIsNotLeftPending) {
+    expect_clean(perform(with_exit_signal_usr1_and_sigwait));
+}
 TEST(VetoTest, ADormantVforkChildIsEndedUnseen) { expect_clean(perform(with_a_dormant_child)); }
 
 // ---- what the stage would have noticed
