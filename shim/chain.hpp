@@ -2,7 +2,7 @@
 // The notifier chain: who is told, in which order, and with what result. It knows nothing of
 // processes; the contract is DESIGN's "chain" and taskwatch.h's registration.
 //
-// An immutable sorted array (a snapshot) behind one atomic pointer. A walker claims a cache line of
+// An immutable sorted array (a snapshot) behind one atomic number. A walker claims a cache line of
 // its own with one CAS that at once pins the snapshot; it takes no lock, allocates nothing and writes
 // no line that another walker writes. A writer publishes a new snapshot and, for a removal, waits
 // until no other walk pins an old one.

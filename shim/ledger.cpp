@@ -74,6 +74,7 @@ struct Ledger::Header {
     std::atomic<uint64_t> lost;
     std::atomic<int32_t> lost_error;
     std::atomic<uint64_t> torn_file;
+    std::atomic<uint64_t> good_list;    // hash of a list of watchers, 0: none
     std::atomic<uint64_t> said[16];     // texts that were printed, by their hash; 0: free
     std::atomic<int32_t> extension_ids[max_extensions];
     std::atomic<uint32_t> growing;
@@ -513,6 +514,18 @@ uint64_t Ledger::torn_file() const {
 
 void Ledger::set_torn_file(uint64_t file) {
     if (attached()) header()->torn_file.store(file, std::memory_order_relaxed);
+}
+
+static uint64_t hash_of_list(const char *watchers, const char *folders) {
+    return (hash_of(watchers) * 31 + (folders ? hash_of(folders) : 0)) | 1;
+}
+
+bool Ledger::list_is_good(const char *watchers, const char *folders) const {
+    return attached() && header()->good_list.load(std::memory_order_relaxed) == hash_of_list(watchers, folders);
+}
+
+void Ledger::set_good_list(const char *watchers, const char *folders) {
+    if (attached()) header()->good_list.store(hash_of_list(watchers, folders), std::memory_order_relaxed);
 }
 
 bool Ledger::once_said(const char *text) {

@@ -82,6 +82,10 @@ class Ledger {
     // True once per session for this text; true without a session, and when too many were said.
     bool once_said(const char *text);
 
+    // The list of watchers (and the folders) that an image of this session has loaded without a refusal.
+    bool list_is_good(const char *watchers, const char *folders) const;
+    void set_good_list(const char *watchers, const char *folders);
+
     void count_lost(int error);
     uint64_t lost(int *ret_error) const;
     // Events wanted by any process of the session, WATCH_MASK_ bits.

@@ -60,12 +60,16 @@ void print(const LoaderHost &host, Line &line) {
     host.refuse(text);
 }
 
-// A writable copy of a watcher's options. A mapping: the program's malloc may not be ready yet.
+// A writable copy of a watcher's options. Long ones in a mapping: the program's malloc may not be ready yet.
 class Options {
   public:
     explicit Options(const char *value) {
         if (value == nullptr || *value == '\0') return;
         size_ = strlen(value) + 1;
+        if (size_ <= sizeof short_) {
+            memcpy(short_, value, size_);
+            return;
+        }
         long result =
             sys::call(SYS_mmap, 0L, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1L, 0L);
         if (result < 0 && result > -4096) return;
@@ -79,10 +83,10 @@ class Options {
     Options &operator=(const Options &) = delete;
 
     // Null: no memory.
-    char *text() { return size_ == 0 ? none_ : mapping_; }
+    char *text() { return size_ <= sizeof short_ ? short_ : mapping_; }
 
   private:
-    char none_[1] = "";
+    char short_[256] = "";
     char *mapping_ = nullptr;
     size_t size_ = 0;
 };
@@ -97,6 +101,7 @@ class Item {
 
   private:
     bool find();
+    bool find_again();
     bool check_file();
     bool check_version(uint32_t abi_version, uint32_t size) const;
     bool name_is_free(const char *name) const;
@@ -138,6 +143,16 @@ bool Item::refuse(Line &line) const {
 bool Item::find() {
     Line line = refusal();
     return find_watcher(text_, config_.path, host_.own_folder, found_, line) || refuse(line);
+}
+
+// The path alone; what is wrong with the file by now the dynamic linker will say.
+bool Item::find_again() {
+    Line line = refusal();
+    if (!locate_watcher(text_, config_.path, host_.own_folder, found_.path)) return find() && check_file();
+    found_.file = WatcherFile{};
+    found_.file.descriptor = WatcherFile::Descriptor::unknown;
+    if (watcher_count < max_watchers && option_variable(found_.path, variable_) == 0) return true;
+    return refuse(line << "the list is not the one that was loaded before");
 }
 
 bool Item::check_version(uint32_t abi_version, uint32_t size) const {
@@ -253,7 +268,7 @@ bool Item::admit(void *handle, bool registered, Watcher &watcher) const {
 }
 
 bool Item::load() {
-    if (!find() || !check_file()) return false;
+    if (host_.loaded_before ? !find_again() : !find() || !check_file()) return false;
 
     Watcher &watcher = watchers[watcher_count];
     watcher = {};

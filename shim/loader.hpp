@@ -13,6 +13,9 @@ struct LoaderHost {
     Chain *chain;
     char *const *envp;     // for the watchers' options
     const char *own_folder;  // where the library's own watchers are, "/usr/lib/.../taskwatch"; may be null
+    // An earlier image of this session has loaded this very list without a refusal: the files are not
+    // looked into again before they are opened.
+    bool loaded_before = false;
     // A configuration error: one line without prefix and newline. Printed once per session.
     void (*refuse)(const char *message);
 };

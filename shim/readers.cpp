@@ -121,6 +121,8 @@ void Readers::wait_for(const Walks &walks) const {
     while (shared_pins_.load(std::memory_order_seq_cst) != 0) backoff.pause();
 }
 
+static_assert(sizeof(Readers) == (2 + Readers::count) * 64, "readers.hpp counts on it");
+
 // Touches the lines of `own` only: each page written here is a page the child has to copy.
 void Readers::after_fork_in_child(const PinStack &own) {
     const uint16_t before = epoch(), now = uint16_t(before + 1);

@@ -93,7 +93,13 @@ void start(char *const *envp) {
     if (!process.config.watchers || !*process.config.watchers) return;
     enter_session();
     find_own_folder();
-    load_watchers(process.config, {.chain = &chain, .envp = envp, .own_folder = own_folder, .refuse = refuse});
+    bool loaded_before = ledger.list_is_good(process.config.watchers, process.config.path);
+    int refused = load_watchers(process.config, {.chain = &chain,
+                                                 .envp = envp,
+                                                 .own_folder = own_folder,
+                                                 .loaded_before = loaded_before,
+                                                 .refuse = refuse});
+    if (refused == 0 && !loaded_before) ledger.set_good_list(process.config.watchers, process.config.path);
     ledger.want(chain.wanted());
     watch_thread_ends();
     if (refused_any && process.config.strict) sys::call(SYS_exit_group, 125);

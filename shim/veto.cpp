@@ -94,7 +94,11 @@ void stop_hiding(pid_t pid, bool reaped) {
 
 // A mask has no meaning for an action without a handler: here it says that the action is ours. The kernel
 // clears the bits of SIGKILL and SIGSTOP in any.
-constexpr SignalMask marker = 0x5e70'7461'736b'5e70 & ~(signal_bit(SIGKILL) | signal_bit(SIGSTOP));
+constexpr SignalMask quiet_marker = 0x5e70'7461'736b'5e70 & ~(signal_bit(SIGKILL) | signal_bit(SIGSTOP));
+
+// Where a handler stays, the mask has a meaning. libc keeps its own signal 32 out of every mask that a program
+// can make; blocked in a handler for an instant, it delays a cancellation.
+constexpr SignalMask keeping_marker = signal_bit(32);
 
 // What a child needs that another thread forks while the action is swapped: written before the swap, and kept
 // afterwards because the kernel copies the actions some time before the memory.
@@ -136,10 +140,15 @@ bool kill_and_reap(pid_t child) {
     siginfo_t info = {};
     if (sys::call(SYS_waitid, P_PID, child, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0) < 0) return false;
     sys::call(SYS_kill, child, SIGKILL);
-    uint64_t limit = clock_ns(CLOCK_MONOTONIC) + patience_ns;
-    for (long ns = 20'000; clock_ns(CLOCK_MONOTONIC) < limit; ns = ns < 1'000'000 ? ns * 2 : ns) {
+    // Not a blocking wait, which a tracer could make endless. It dies within some 100 us: a nap, which takes as
+    // long, would double the window.
+    uint64_t start = clock_ns(CLOCK_MONOTONIC);
+    for (uint64_t passed = 0; passed < patience_ns; passed = clock_ns(CLOCK_MONOTONIC) - start) {
         if (long pid = sys::call(SYS_wait4, child, 0, WNOHANG | __WALL, 0)) return pid == child;
-        nap(ns);
+        if (passed < 200'000)
+            sys::call(SYS_sched_yield);
+        else
+            nap(50'000);
     }
     return false;
 }
@@ -158,8 +167,11 @@ bool end_behind_swap(pid_t child, int signal, const SignalAction &program, uintp
     // are kept as zombies from before the swap until after it, and reaped here.
     bool keep = signal == SIGCHLD && (program.flags & SA_NOCLDWAIT);
     bool swap = keep || program.handler != harmless;
-    window = {signal, program, program, {harmless, program.flags & SA_NOCLDSTOP, 0, marker}};
-    window.keeping.flags &= ~(unsigned long)SA_NOCLDWAIT;
+    window = {signal, program, program, {harmless, program.flags & SA_NOCLDSTOP, 0, quiet_marker}};
+    if (keep) {
+        window.keeping.flags &= ~(unsigned long)SA_NOCLDWAIT;
+        window.keeping.mask |= keeping_marker;
+    }
 
     notices.start(signal, program.flags, child);
     if (keep) window.keeping.install(signal);

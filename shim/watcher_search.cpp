@@ -2,8 +2,13 @@
 // Names, folders and paths of watchers. What the file found is good for is in watcher_file.cpp.
 #include "watcher_search.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
+
+#include "sys.hpp"
 
 namespace taskwatch {
 
@@ -97,6 +102,28 @@ bool find_watcher(std::string_view item, const char *folders, const char *own_fo
     if (is_watcher_name(item)) return search_folders(item, folders, own_folder, ret_found, why);
     why << "not a name; a name is 1 to 31 characters of a-z 0-9 _ -, a path is absolute";
     return false;
+}
+
+bool locate_watcher(std::string_view item, const char *folders, const char *own_folder, char (&ret_path)[PATH_MAX]) {
+    auto readable = [&] { return sys::call(SYS_faccessat, AT_FDCWD, ret_path, R_OK) == 0; };
+    if (item[0] == '/') {
+        if (item.size() >= sizeof ret_path) return false;
+        ret_path[item.copy(ret_path, item.size())] = '\0';
+        return readable();
+    }
+    if (!is_watcher_name(item)) return false;
+    bool found = false;
+    auto look = [&](std::string_view folder) {
+        if (found || folder[0] != '/' || folder.size() + item.size() + sizeof "/.so" > sizeof ret_path) return;
+        char *end = ret_path + folder.copy(ret_path, folder.size());
+        *end++ = '/';
+        end += item.copy(end, item.size());
+        memcpy(end, ".so", sizeof ".so");
+        found = readable();
+    };
+    for_each_piece(folders, look);
+    if (own_folder && *own_folder) look(own_folder);
+    return found;
 }
 
 }  // namespace taskwatch

@@ -108,6 +108,28 @@ TEST(VetoForkTwinTest, WithoutRepairItHasNot) {
     EXPECT_GT(perform(forks_meanwhile<looks_without_repair>).lost, 0);
 }
 
+// What the repair remembers of a window is not put in place of what the program has set since.
+TEST(VetoForkTest, AnActionSetAfterAVetoStaysInAForkedChild) {
+    Tally tally = perform([](Stage &s) {
+        install_handler();
+        SignalAction self_reaping = program;
+        self_reaping.flags |= SA_NOCLDWAIT;
+        self_reaping.install(SIGCHLD);
+        veto_once();
+        program.install(SIGCHLD);
+        uint64_t ticket = veto_before_fork();
+        veto_announce(1);  // something has changed, so the child has to look
+        pid_t pid = raw_fork(SIGCHLD);
+        if (pid == 0) _exit(looks_at_its_action(ticket));
+        int status = -1;
+        waitpid(pid, &status, 0);
+        s.tally.rounds = 1;
+        s.tally.lost = status != 0;
+    });
+    EXPECT_EQ(tally.rounds, 1);
+    EXPECT_EQ(tally.lost, 0);
+}
+
 // ---- children on the parent's memory
 
 struct VforkChild {

@@ -267,7 +267,7 @@ void with_exit_signal_0(Stage &s) {
 
 void with_exit_signal_usr1(Stage &s) {
     s.exit_signal = SIGUSR1;
-    s.handle(0, SIGUSR1);
+    s.handle(SA_NOCLDWAIT, SIGUSR1);  // a flag without a meaning here, to be kept all the same
     start_thread(sys::signal_bit(SIGUSR1), sleep_for_ever);
     s.rounds(rounds);
 }
