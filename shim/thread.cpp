@@ -3,6 +3,8 @@
 
 #include <atomic>
 
+#include "process.hpp"
+
 namespace taskwatch {
 namespace {
 
@@ -33,8 +35,11 @@ Thread &self() {
 Thread *enter_foreign_tls(pid_t tid) {
     foreign_seen.store(true, std::memory_order_relaxed);
     for (unsigned i = 0; i < foreign_capacity; i++) {
-        pid_t free = 0;
-        if (!foreign_owner[i].compare_exchange_strong(free, tid)) continue;
+        // A child that was killed has not given its place back.
+        pid_t owner = foreign_owner[i].load(std::memory_order_relaxed);
+        if (owner != 0 && sys::call(SYS_kill, owner, 0) != -ESRCH) continue;
+        if (!foreign_owner[i].compare_exchange_strong(owner, tid)) continue;
+        chain.release_down_to(foreign[i].pins, 0);
         foreign[i] = Thread{};
         foreign[i].tid = tid;
         foreign[i].foreign_tls = true;

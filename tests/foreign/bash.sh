@@ -8,8 +8,9 @@ value=$(printf 'a%s' "$(printf 'b%s' "$(echo c)")")
 echo "nested: $value"
 diff <(echo same; echo left) <(echo same; echo right)
 echo "diff: $?"
-for n in 1 2 3 4 5; do (exit "$n") & done
-for job in $(jobs -p); do wait "$job"; echo "job: $?"; done
+jobs=()
+for n in 1 2 3 4 5; do (exit "$n") & jobs+=($!); done
+for job in "${jobs[@]}"; do wait "$job"; echo "job: $?"; done
 wait
 echo "no more jobs: $?"
 (kill -TERM $BASHPID) 2>/dev/null
@@ -18,10 +19,12 @@ sleep 100 &
 kill -KILL $!
 wait $! 2>/dev/null
 echo "killed: $?"
-trap 'echo child died' CHLD
+died=0
+trap 'died=1' CHLD
 (exit 0) &
 wait
 trap - CHLD
+echo "a child died: $died"
 trap 'echo got USR1' USR1
 bash -c 'kill -USR1 $PPID'
 wait
@@ -32,10 +35,11 @@ echo "missing: $?"
 bash -c 'exec /etc/passwd'
 echo "not executable: $?"
 coproc cat
+coprocess=$COPROC_PID
 echo through >&"${COPROC[1]}"
 read -r line <&"${COPROC[0]}"
 exec {COPROC[1]}>&-
-wait "$COPROC_PID"
+wait "$coprocess"
 echo "coprocess: $line $?"
 env -i /bin/sh -c 'echo "empty: ${HOME-unset}"'
 (ulimit -n 20; echo "few descriptors" | cat)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Programs that become somebody else, as root.
 setpriv --reuid 65534 --regid 65534 --clear-groups id -u
-setpriv --reuid 65534 --regid 65534 --clear-groups sh -c 'id -g; kill -9 $$'
-echo "killed: $?"
+setpriv --reuid 65534 --regid 65534 --clear-groups sh -c 'id -g; exit 3'
+echo "ended: $?"
 setpriv --reuid 65534 --clear-groups sh -c 'setpriv --reuid 0 true'
 echo "refused: $?"
 setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs sh -c 'echo a | cat; (exit 3); echo $?'

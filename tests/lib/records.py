@@ -86,12 +86,12 @@ def faults(records, owed=0, whole_life=True):
 
 
 def faults_of_lives(records, owed):
-    found, unended = [], 0
+    found, unended = [], []
     for task, life in by_task(records).items():
-        what = f"task {task} ({life[-1].call}, pid {life[-1].pid}): {sequence(life)}"
+        what = f"task {task} ({life[-1].call}, pid {life[-1].pid} {life[-1].path}): {sequence(life)}"
         events = [EVENTS[r.event] for r in life]
         if "free" not in events:
-            unended += 1
+            unended.append(what)
         elif events.count("free") > 1 or events[-1] != "free":
             found.append(f"{what}: FREE is not the last word, once")
         if events.count("init") > 1 or "init" in events[1:]:
@@ -102,6 +102,6 @@ def faults_of_lives(records, owed):
         # Zero at INIT, the same memory until FREE, wherever the callback ran.
         if [r.cell_count for r in life] != list(range(1, len(life) + 1)):
             found.append(f"{what}: its cell counted {[r.cell_count for r in life]}")
-    if unended != owed:
-        found.append(f"{unended} tasks without FREE, {owed} expected")
+    if len(unended) != owed:
+        found += [f"{len(unended)} tasks without FREE, {owed} expected", *unended]
     return found
