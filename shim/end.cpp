@@ -80,13 +80,11 @@ void end_task(Thread &thread, Task &task, const char *call, int status, bool gro
     if (!ledger.claim_end(task) || task.ended) return;
     task.ended = true;
     tell_end(thread, task, call, status, take_adopted_flag(task));
-    bool last = ledger.is_last(task);
-    if (!thread.in_vfork_child()) {
-        finish_watchers(TASKWATCH_FINI_PROCESS);
-        if (last) finish_watchers(TASKWATCH_FINI_SESSION);
-    }
+    bool last = group && ledger.is_last(task);
+    if (group) finish_watchers(last ? TASKWATCH_FINI_SESSION : TASKWATCH_FINI_PROCESS);
     ledger.leave(task);
-    if (last) ledger.close_session();
+    // Under a seccomp filter the segment stays until the next session's founder finds it.
+    if (last && !process.quiet) ledger.close_session();
 }
 
 void end_on_behalf(const Task &task, int status, bool status_known, const char *call) {

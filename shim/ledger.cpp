@@ -225,6 +225,7 @@ int Ledger::attach(const char *name) {
 char *Ledger::extension(uint32_t chunk) const {
     if (chunk >= max_extensions) return nullptr;
     if (char *known = extensions_[chunk].load(std::memory_order_acquire)) return known;
+    if (quiet_) return nullptr;
     int id = header()->extension_ids[chunk].load(std::memory_order_acquire);
     shmid_ds ds;
     if (id == 0 || shm_stat(id - 1, &ds) != 0 || ds.shm_segsz != extension_bytes) return nullptr;
@@ -246,6 +247,7 @@ Ledger::Slot *Ledger::slot_at(uint32_t index) const {
 
 // Another segment of slots. Whoever wins the flag makes it; the others go on without a slot rather than wait.
 bool Ledger::grow() {
+    if (quiet_) return false;
     Header &h = *header();
     uint32_t idle = 0;
     if (!h.growing.compare_exchange_strong(idle, 1)) return false;
@@ -306,7 +308,7 @@ bool Ledger::enter(Task &task, const Task *parent) {
         if (grow() && take_slot(known, slots(), task, parent)) return true;
     }
     // Alone: unique on this machine while its maker lives, which is what there is to say.
-    task.id = uint64_t{(uint32_t)sys::getpid()} << 32 | (__atomic_add_fetch(&own_ids_, 1, __ATOMIC_RELAXED) & UINT32_MAX);
+    task.id = uint64_t{quiet_ ? 0 : (uint32_t)sys::getpid()} << 32 | (__atomic_add_fetch(&own_ids_, 1, __ATOMIC_RELAXED) & UINT32_MAX);
     return false;
 }
 
@@ -378,6 +380,26 @@ bool Ledger::find(pid_t pid, Task &ret_task) const {
     return false;
 }
 
+// The parent of a process that is dead and not waited for, from /proc/PID/stat: "12 (name) Z 1 ..."; 0: it is not.
+static pid_t parent_of_corpse(pid_t pid) {
+    char path[32] = "/proc/", text[128];
+    char *p = path + 6, digits[12];
+    int n = 0;
+    for (unsigned rest = (unsigned)pid; rest; rest /= 10) digits[n++] = char('0' + rest % 10);
+    while (n) *p++ = digits[--n];
+    memcpy(p, "/stat", 6);
+    long fd = sys::call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0) return 0;
+    long length = sys::call(SYS_read, fd, text, sizeof text - 1);
+    sys::call(SYS_close, fd);
+    text[length > 0 ? length : 0] = '\0';
+    const char *state = strrchr(text, ')');
+    if (!state || state[1] != ' ' || state[2] != 'Z' || state[3] != ' ') return 0;
+    pid_t parent = 0;
+    for (state += 4; *state >= '0' && *state <= '9'; state++) parent = parent * 10 + (*state - '0');
+    return parent;
+}
+
 // Gone, or dead and waiting for its parent, which we are.
 static bool is_dead(pid_t pid) {
     if (sys::call(SYS_kill, pid, 0) == -ESRCH) return true;
@@ -420,7 +442,13 @@ int Ledger::for_each_dead(void (*visit)(void *, const Task &), void *context) co
         if (!load(i, task)) continue;
         // Made but never settled: it hangs on its creator (which was killed between INIT and the real call).
         pid_t pid = task.pid ? task.pid : slot_at(i)->creator.load(std::memory_order_relaxed);
-        if (pid <= 0 || !is_dead(pid)) continue;
+        if (pid <= 0) continue;
+        if (!is_dead(pid)) {
+            // An orphan's corpse, where pid 1 is slow or reaps nobody. Another task's child is that one's to tell.
+            Task other;
+            pid_t parent = parent_of_corpse(pid);
+            if (parent == 0 || find(parent, other)) continue;
+        }
         visit(context, task);
         found++;
     }

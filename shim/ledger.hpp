@@ -63,6 +63,8 @@ class Ledger {
     uint32_t living() const;
     // True if `task` is the only one left: the caller ends the session.
     bool is_last(const Task &task) const;
+    // From now on no system call is made here: no further segment is made or mapped (R16).
+    void be_quiet() { quiet_ = true; }
     // Removes the segment. The memory stays readable for this process.
     void close_session();
 
@@ -117,6 +119,7 @@ class Ledger {
     static constexpr uint32_t max_extensions = 16;
     mutable std::atomic<char *> extensions_[max_extensions] = {};
     int segment_ = -1;
+    bool quiet_ = false;
     uint64_t secret_ = 0;
     uint64_t session_ = 0;
     uint64_t own_ids_ = 0;

@@ -61,7 +61,7 @@ int start_on_own_memory(void *p) {
     release_child(*start->creation);
     int value = a->fn(a->arg);
     // The genuine function ends the task with a bare SYS_exit: no handler, no _exit wrapper.
-    if (wanted(mask_life)) end_task(thread, identify(thread), "clone", raw_status(value), false);
+    if (wanted(mask_life)) end_task(thread, identify(thread), "clone", raw_status(value), true);
     return value;
 }
 
@@ -110,7 +110,8 @@ int start_while_suspended(void *p) {
         sys::set_signal_mask(start->level->mask);
     }
     int value = a->fn(a->arg);
-    if (wanted(mask_life)) end_task(thread, identify(thread), "clone", raw_status(value), false);
+    bool own_process = start->verdict;
+    if (wanted(mask_life)) end_task(thread, identify(thread), "clone", raw_status(value), own_process);
     return value;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdarg>
 
 #include "export.hpp"
+#include "ledger.hpp"
 #include "lifecycle.hpp"
 #include "real.hpp"
 
@@ -20,10 +21,14 @@ EXPORT int prctl(int option, ...) noexcept {
     for (unsigned long &argument : a) argument = va_arg(rest, unsigned long);
     va_end(rest);
     if (option == PR_SET_SECCOMP) {
-        // Before the call: afterwards it may be too late for what has to be done here.
+        // Before the call: afterwards nothing may be asked of the kernel any more.
+        if (wanted(~unstarted)) identify(self());
         (void)process.inheritance.set("TASKWATCH_QUIET", "1");
     }
     int result = real::prctl(option, a[0], a[1], a[2], a[3]);
-    if (option == PR_SET_SECCOMP && result == 0) process.quiet = true;
+    if (option == PR_SET_SECCOMP && result == 0) {
+        process.quiet = true;
+        ledger.be_quiet();
+    }
     return result;
 }

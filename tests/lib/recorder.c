@@ -83,8 +83,12 @@ static void append(struct notifier_block *nb, unsigned long action, const struct
     r->tgid = task->tgid;
     r->ppid = task->ppid;
     r->by = task->by;
-    r->tid = (int32_t)raw_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
-    r->process = (int32_t)raw_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    /* Under a seccomp filter nothing may be asked. */
+    if (!(task->context & TASKWATCH_QUIET)) {
+        r->tid = (int32_t)raw_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+        r->process = (int32_t)raw_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+        raw_call(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)&r->blocked, sizeof r->blocked, 0, 0);
+    }
     r->exit_status = task->exit_status;
     r->error = task->error;
     r->verdict = task->verdict;
@@ -98,7 +102,6 @@ static void append(struct notifier_block *nb, unsigned long action, const struct
     r->parent_id = task->parent_id;
     r->session = task->session;
     r->clone_flags = task->clone_flags;
-    raw_call(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)&r->blocked, sizeof r->blocked, 0, 0);
     r->cell_count = count_in(taskwatch_cell(task, nb));
     r->shared_count = count_in(taskwatch_shared(nb, TASKWATCH_SHARED_MAX));
     r->ids = task->ids;

@@ -153,6 +153,22 @@ void with_waitpid_elsewhere(Stage &s) {
     kill(anchor, SIGKILL);
 }
 
+// Returns what the other thread was given although every child reaps itself.
+void with_self_reaping_and_waitpid_elsewhere(Stage &s) {
+    static std::atomic<int> given;
+    pid_t anchor = raw_fork(SIGCHLD);
+    if (anchor == 0) sleep_for_ever();
+    s.handle(SA_NOCLDWAIT);
+    s.expects_notice = false;
+    s.d_reaps_itself = true;
+    start_thread(0, [] {
+        for (int status;;) given += filtered_waitpid(-1, &status) > 0;
+    });
+    s.fetch = [](pid_t d, int &) { return given > 0 ? d : -1; };
+    s.rounds(rounds);
+    kill(anchor, SIGKILL);
+}
+
 // ---- vetoes inside handlers
 
 Stage *in_handler;
@@ -361,6 +377,11 @@ TEST(VetoTwinTest, ANaiveEndOfADormantChildIsAnnounced) {
 TEST(VetoLimitTest, ADeathThatIsReapedElsewhereInTheWindowIsNotAnnounced) {
     // Announcing it would name a child that is gone.
     EXPECT_GT(perform(with_waitpid_elsewhere<filtered_waitpid, true>).lost, 0);
+}
+
+// In the window children are kept as zombies, so that their deaths can be announced.
+TEST(VetoLimitTest, AChildThatReapsItselfCanBeReturnedFromTheWindow) {
+    EXPECT_GT(perform(with_self_reaping_and_waitpid_elsewhere).left_waitable, 0);
 }
 
 }  // namespace
