@@ -96,8 +96,8 @@ void stop_hiding(pid_t pid, bool reaped) {
 // clears the bits of SIGKILL and SIGSTOP in any.
 constexpr SignalMask quiet_marker = 0x5e70'7461'736b'5e70 & ~(signal_bit(SIGKILL) | signal_bit(SIGSTOP));
 
-// Where a handler stays, the mask has a meaning. libc keeps its own signal 32 out of every mask that a program
-// can make; blocked in a handler for an instant, it delays a cancellation.
+// Where a handler stays, the mask has a meaning. libc keeps its own signal 32 out of every mask that a
+// program can make; blocked in a handler for an instant, it delays a cancellation.
 constexpr SignalMask keeping_marker = signal_bit(32);
 
 // What a child needs that another thread forks while the action is swapped: written before the swap, and kept
@@ -140,8 +140,8 @@ bool kill_and_reap(pid_t child) {
     siginfo_t info = {};
     if (sys::call(SYS_waitid, P_PID, child, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0) < 0) return false;
     sys::call(SYS_kill, child, SIGKILL);
-    // Not a blocking wait, which a tracer could make endless. It dies within some 100 us: a nap, which takes as
-    // long, would double the window.
+    // Not a blocking wait, which a tracer could make endless. It dies within some 100 us: a nap, which takes
+    // as long, would double the window.
     uint64_t start = clock_ns(CLOCK_MONOTONIC);
     for (uint64_t passed = 0; passed < patience_ns; passed = clock_ns(CLOCK_MONOTONIC) - start) {
         if (long pid = sys::call(SYS_wait4, child, 0, WNOHANG | __WALL, 0)) return pid == child;

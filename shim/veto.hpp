@@ -18,8 +18,9 @@ void veto_announce(pid_t child);
 
 // Kills and reaps `child`, a held child of the calling thread that was made with `exit_signal` (SIGCHLD,
 // another signal or 0). One of CLONE_PARENT is not ours to reap and is not even killed here. The calling
-// thread has all signals blocked. `mask`: what the program had. One veto at a time per process: another waits up to
-// two seconds for its turn, and the child gets as long to die. errno is not touched. Async-signal-safe.
+// thread has all signals blocked. `mask`: what the program had. One veto at a time per process: another
+// waits up to two seconds for its turn, and the child gets as long to die. errno is not touched.
+// Async-signal-safe.
 void veto_end_child(pid_t child, int exit_signal, uint64_t mask);
 
 // Called in a vfork-like child (CLONE_VM, parent suspended) instead of going on: the process stays alive
