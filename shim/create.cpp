@@ -102,6 +102,7 @@ void fail_creation(Thread &thread, Creation &c, int error) {
 void decide_creation(Thread &thread, Creation &c, pid_t pid) {
     if (c.decided) return;
     c.decided = true;
+    veto_forget(pid);
     c.child.pid = pid;
     if (!(c.call.flags & CLONE_THREAD)) c.child.tgid = pid;
     c.child.start_ns = boottime_ns();

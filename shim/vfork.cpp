@@ -2,6 +2,8 @@
 // Lifecycle: a child that runs on its creator's memory and thread-local storage while the kernel
 // suspends the creator: vfork, and our own posix_spawn. CLONE runs on the child's side. What the child
 // changes here the parent puts back: it finds its own level by the pid it gets.
+#include <sched.h>
+
 #include <cerrno>
 #include <csignal>
 
@@ -81,7 +83,11 @@ int decide_in_vfork_child(Thread &thread, VforkLevel &level, const CreateCall &c
     ledger.settle(level.child);
     thread.tid = sys::gettid();
     thread.current = &level.child;
-    veto_after_fork_in_child(level.ticket);
+    veto_forget(pid);
+    if (call.flags & CLONE_VM)
+        veto_after_vfork_in_child(level.ticket);
+    else
+        veto_after_fork_in_child(level.ticket);
     WalkResult result;
     if (process.wants(WATCH_MASK_CLONE)) {
         task_watch record = make_record(level.child, call.name, thread);
@@ -115,8 +121,12 @@ long finish_vfork(Thread &thread, VforkLevel &level, const CreateCall &call, lon
     if (result < 0) {
         free_refused(thread, level, call, (int)-result);
     } else if (level.veto_error != 0) {
-        veto_announce((pid_t)result);
-        veto_end_child((pid_t)result, (int)(call.flags & 0xff), level.mask);
+        if (call.flags & CLONE_PARENT) {
+            sys::call(SYS_kill, result, SIGKILL);
+        } else {
+            veto_announce((pid_t)result);
+            veto_end_child((pid_t)result, (int)(call.flags & 0xff), level.mask);
+        }
         free_refused(thread, level, call, level.veto_error);
         result = -level.veto_error;
     }

@@ -18,9 +18,10 @@ using namespace taskwatch;
 namespace {
 
 // True if the program may see this result.
-bool account(pid_t pid, const int *status, const char *call) {
+bool account(pid_t pid, const int *status, bool reaped, const char *call) {
     if (pid <= 0) return true;
-    if (veto_any_hidden() && veto_hides(pid)) return false;
+    reaped = reaped && (WIFEXITED(*status) || WIFSIGNALED(*status));
+    if (veto_any_hidden() && (reaped ? veto_hides(pid) : veto_would_hide(pid))) return false;
     if (self().in_callback || !wanted(mask_life)) return true;
     if (WIFEXITED(*status) || WIFSIGNALED(*status)) {
         int saved_errno = errno;
@@ -46,7 +47,7 @@ pid_t wait_for(const char *call, pid_t which, int *status, int options, struct r
         int own = 0;
         pid_t pid = genuine(&own);
         if (pid == -1 && errno == ECHILD) pid = wait_for_unseen(which, &own, options, usage);
-        if (!account(pid, &own, call)) continue;
+        if (!account(pid, &own, true, call)) continue;
         if (pid > 0 && status) *status = own;
         return pid;
     }
@@ -93,7 +94,7 @@ EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options) {
         }
         if (result != 0 || seen->si_pid == 0) return result;
         int status = raw_status(*seen);
-        if (account(seen->si_pid, &status, "waitid")) return result;
+        if (account(seen->si_pid, &status, !(options & WNOWAIT), "waitid")) return result;
         // A corpse that is only looked at stays where it is: the one who ends it takes it away.
         if (options & WNOWAIT) sys::call(SYS_sched_yield);
     }
