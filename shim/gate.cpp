@@ -42,7 +42,7 @@ void futex_wake(std::atomic<uint32_t> &word) { sys::call(SYS_futex, &word, FUTEX
 // Whether the creator's process still runs the image that made us. Its tid alone does not tell: when
 // another thread execs, the new image takes over the leader's. We are a copy of the creator, so our
 // own auxiliary vector (addresses of this very image: AT_RANDOM, AT_PHDR, AT_ENTRY, the vDSO) is
-// what it must still have. Of a zombie it is empty. Unreadable: believed.
+// what it must still have. Of a zombie it is empty (newer kernels: ESRCH). Unreadable: believed.
 bool same_image(pid_t tgid) {
     char path[32] = "/proc/";
     char *p = path + 6, digits[12];
@@ -51,7 +51,7 @@ bool same_image(pid_t tgid) {
     while (n) *p++ = digits[--n];
     memcpy(p, "/auxv", 6);
     long fd = sys::call(SYS_openat, -100 /* AT_FDCWD */, path, 02000000 /* O_CLOEXEC */, 0);
-    if (fd < 0) return true;
+    if (fd < 0) return fd != -ESRCH;
     unsigned long vector[48];
     long bytes = sys::call(SYS_read, fd, vector, sizeof vector);
     sys::call(SYS_close, fd);

@@ -465,9 +465,15 @@ bool Ledger::is_last(const Task &task) const {
 
 void Ledger::close_session() {
     if (!attached()) return;
-    for (uint32_t chunk = 0; chunk < max_extensions; chunk++)
-        if (int id = header()->extension_ids[chunk].load(std::memory_order_relaxed))
-            sys::call(SYS_shmctl, id - 1, IPC_RMID, 0);
+    for (uint32_t chunk = 0; chunk < max_extensions; chunk++) {
+        int id = header()->extension_ids[chunk].load(std::memory_order_relaxed);
+        shmid_ds ds;
+        // The number comes from memory that others can write: it must not cost somebody else's segment.
+        if (id <= 0 || shm_stat(id - 1, &ds) != 0 || ds.shm_segsz != extension_bytes ||
+            ds.shm_perm.cuid != (uid_t)sys::call(SYS_geteuid))
+            continue;
+        sys::call(SYS_shmctl, id - 1, IPC_RMID, 0);
+    }
     sys::call(SYS_shmctl, segment_, IPC_RMID, 0);
 }
 

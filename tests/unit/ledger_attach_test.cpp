@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+// Finding a session again by its name, and memory that cannot be trusted: strangers' segments, wrong
+// secrets, random bytes written by another process all the while.
+#include <sys/mman.h>
+
+#include <cstring>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+#include "ledger_case.hpp"
+
+using taskwatch::Ledger;
+using taskwatch::Task;
+
+namespace {
+
+constexpr size_t first_bytes = 64 * 1024;
+constexpr uid_t nobody = 65534;
+
+// WithSession removes its segment at once, and a removed one cannot be attached by name again.
+class AttachTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        ASSERT_EQ(session->found(getpid()), 0);
+        char text[64];
+        session->write_name(text);
+        name = text;
+        segment = atoi(text);
+    }
+    void TearDown() override { shmctl(segment, IPC_RMID, nullptr); }
+
+    int attach(const std::string &text) { return std::make_unique<Ledger>()->attach(text.c_str()); }
+
+    std::unique_ptr<Ledger> session = std::make_unique<Ledger>();
+    std::string name;
+    int segment = -1;
+};
+
+TEST_F(AttachTest, ASessionIsFoundByItsName) {
+    Task task, found;
+    session->enter(task, nullptr);
+    task.pid = task.tgid = 77;
+    session->settle(task);
+    Ledger other;
+    ASSERT_EQ(other.attach(name.c_str()), 0);
+    EXPECT_TRUE(other.find(77, found));
+    EXPECT_EQ(other.session(), session->session());
+    EXPECT_EQ(other.root(), getpid());
+    EXPECT_NE(other.session(), 0u);
+}
+
+TEST_F(AttachTest, WhatIsNotANameIsRefused) {
+    std::string secret = name.substr(name.find(':') + 1), id = name.substr(0, name.find(':'));
+    for (const std::string &text :
+         {std::string(), std::string(":"), id, id + ":", ":" + secret, id + ":" + secret.substr(1), name + "0",
+          name + " ", "-1:" + secret, "99999999999:" + secret, id + ":" + secret.substr(1) + "G", "0x1:" + secret})
+        EXPECT_EQ(attach(text), EINVAL) << text;
+}
+
+TEST_F(AttachTest, AWrongSecretOrAMissingSegmentIsRefused) {
+    std::string wrong = name;
+    wrong.back() = wrong.back() == '0' ? '1' : '0';
+    EXPECT_EQ(attach(wrong), EIDRM);
+    shmctl(segment, IPC_RMID, nullptr);
+    session.reset();  // mapped for good: the id stays known, so take one that was never there
+    EXPECT_EQ(attach("2147483000:0123456789abcdef"), EIDRM);
+}
+
+TEST_F(AttachTest, ASegmentOfAnotherSizeOrLayoutIsRefused) {
+    for (size_t bytes : {size_t{4096}, 2 * first_bytes, first_bytes}) {
+        int id = shmget(IPC_PRIVATE, bytes, 0600);
+        ASSERT_GE(id, 0);
+        int error = attach(std::to_string(id) + ":0000000000000000");
+        EXPECT_EQ(error, bytes == first_bytes ? EPROTO : EIDRM) << bytes;
+        shmctl(id, IPC_RMID, nullptr);
+    }
+}
+
+TEST_F(AttachTest, ASegmentThatOthersCanWriteIsRefused) {
+    shmid_ds ds = {};
+    ASSERT_EQ(shmctl(segment, IPC_STAT, &ds), 0);
+    ds.shm_perm.mode = 0666;
+    ASSERT_EQ(shmctl(segment, IPC_SET, &ds), 0);
+    EXPECT_EQ(attach(name), EPERM);
+    if (geteuid() != 0) GTEST_SKIP() << "giving a segment away needs root";
+    ds.shm_perm.mode = 0600;
+    ds.shm_perm.uid = nobody;
+    ASSERT_EQ(shmctl(segment, IPC_SET, &ds), 0);
+    EXPECT_EQ(attach(name), EPERM);
+    ds.shm_perm.uid = 0;
+    ASSERT_EQ(shmctl(segment, IPC_SET, &ds), 0);
+    EXPECT_EQ(attach(name), 0);
+}
+
+// --- random bytes
+
+void scribble(char *memory, size_t bytes, unsigned seed) {
+    std::minstd_rand random(seed);
+    for (;;) {
+        for (int n = 0; n < 64; n++) {
+            size_t at = random() % (bytes - 8);
+            uint64_t word = random();
+            switch (random() % 4) {
+                case 0: word = word << 32 | random(); break;
+                case 1: word = UINT64_MAX; break;
+                case 2: word &= 3; break;
+                default: break;
+            }
+            memcpy(memory + at, &word, 8);
+        }
+    }
+}
+
+void use(Ledger &ledger, int rounds) {
+    std::minstd_rand random(1);
+    Task tasks[32], found;
+    for (int round = 0; round < rounds; round++) {
+        Task &task = tasks[random() % 32];
+        switch (random() % 10) {
+            case 0: ledger.enter(task, &tasks[0]); break;
+            case 1:
+                task.pid = task.tgid = (pid_t)(random() % 100000);
+                ledger.settle(task);
+                break;
+            case 2: ledger.find((pid_t)(random() % 100000), found); break;
+            case 3: ledger.claim_end(task); break;
+            case 4: ledger.leave(task); break;
+            case 5:
+                if (void *cell = ledger.cell_of(task.id, "one")) memset(cell, 1, 16);
+                break;
+            case 6:
+                if (void *words = ledger.shared("two", 64)) memset(words, 1, 64);
+                break;
+            case 7: ledger.once("three", random() % 32); break;
+            case 8: ledger.find_after_exec(task.pid, found); break;
+            default:
+                if (round % 64 == 0) ledger.for_each_dead([](void *, const Task &) {}, nullptr);
+                ledger.is_last(task);
+                break;
+        }
+    }
+}
+
+// Further segments that the child made, whose ids were written over.
+void remove_segments_of(pid_t pid) {
+    std::ifstream list("/proc/sysvipc/shm");
+    std::string line;
+    std::getline(list, line);
+    while (std::getline(list, line)) {
+        std::istringstream words(line);
+        long key, id, mode, size, creator;
+        if (words >> key >> id >> mode >> size >> creator && creator == pid) shmctl((int)id, IPC_RMID, nullptr);
+    }
+}
+
+TEST_F(AttachTest, RandomBytesInTheMemoryDoNoHarm) {
+    for (unsigned seed = 1; seed <= 4; seed++) {
+        pid_t user = fork();
+        ASSERT_GE(user, 0);
+        if (user == 0) {
+            alarm(30);  // a hang
+            Ledger ledger;
+            if (ledger.attach(name.c_str()) != 0) _exit(1);
+            auto *memory = static_cast<char *>(shmat(segment, nullptr, 0));
+            pid_t scribbler = fork();
+            if (scribbler == 0) {
+                alarm(60);
+                scribble(memory, first_bytes, seed);
+            }
+            use(ledger, 20000);
+            kill(scribbler, SIGKILL);
+            waitpid(scribbler, nullptr, 0);
+            _exit(0);
+        }
+        int status = -1;
+        ASSERT_EQ(waitpid(user, &status, 0), user);
+        EXPECT_EQ(status, 0) << "seed " << seed;
+        remove_segments_of(user);
+        TearDown();
+        session = std::make_unique<Ledger>();
+        SetUp();
+    }
+}
+
+TEST_F(AttachTest, AStrangersSegmentIsNotRemovedWithTheSession) {
+    // An id that was scribbled where the further segments' ids are.
+    int stranger = shmget(IPC_PRIVATE, 8192, 0600);
+    ASSERT_GE(stranger, 0);
+    auto *words = static_cast<int32_t *>(shmat(segment, nullptr, 0));
+    ASSERT_NE((void *)words, (void *)-1);
+    // Further segments' ids are stored plus one; all the header's page but what says whose memory this is.
+    for (size_t i = 24; i < 512; i++)
+        if (words[i] == 0) words[i] = stranger + 1;
+    session->close_session();
+    shmid_ds ds;
+    EXPECT_EQ(shmctl(stranger, IPC_STAT, &ds), 0);
+    shmctl(stranger, IPC_RMID, nullptr);
+    shmdt(words);
+}
+
+}  // namespace
