@@ -65,7 +65,8 @@ bool begin_creation(Thread &thread, Creation &c) {
     Task &creator = identify(thread);
     c.creator_tid = thread.tid;
     c.creator_tgid = creator.tgid;
-    c.child.ppid = c.call.flags & CLONE_PARENT ? creator.ppid : creator.tgid;
+    // A thread's parent is its process's, as the kernel tells it and getppid() says.
+    c.child.ppid = c.call.flags & (CLONE_PARENT | CLONE_THREAD) ? creator.ppid : creator.tgid;
     if (c.call.flags & CLONE_THREAD) c.child.tgid = creator.tgid;
     ledger.enter(c.child, &creator);
     if (process.wants(WATCH_MASK_INIT)) {

@@ -418,15 +418,33 @@ void Ledger::for_each_in_group(pid_t tgid, const Task &except, void (*visit)(voi
 }
 
 void Ledger::mark_successor(const Task &leader, const Task &task, bool about_to) {
-    if (Slot *slot = slot_at(leader.slot - 1)) slot->successor.store(about_to ? task.slot : 0, std::memory_order_release);
+    uint32_t mark = about_to ? task.slot : 0;
+    Slot *own = slot_at(task.slot - 1), *slot = slot_at(leader.slot - 1);
+    // At its own place too: a leader that left by pthread_exit has none any more.
+    if (own) own->successor.store(mark, std::memory_order_release);
+    if (slot && holds(slot->word.load(std::memory_order_acquire), leader.slot - 1, leader.id))
+        slot->successor.store(mark, std::memory_order_release);
+}
+
+// The thread of process `pid` that was about to exec when its leader was gone already.
+bool Ledger::find_heir(pid_t pid, Task &ret_task) const {
+    uint32_t slots = attached() ? header()->slots.load(std::memory_order_acquire) : 0;
+    for (uint32_t i = 0; i < slots && i < capacity; i++)
+        if (load(i, ret_task) && ret_task.tgid == pid && slot_at(i)->successor.load(std::memory_order_acquire) == i + 1)
+            return true;
+    return false;
 }
 
 bool Ledger::find_after_exec(pid_t pid, Task &ret_task) {
-    if (!find(pid, ret_task)) return false;
-    uint32_t successor = slot_at(ret_task.slot - 1)->successor.exchange(0, std::memory_order_acq_rel);
     Task task;
-    if (successor == 0 || !load(successor - 1, task) || task.tgid != pid) return true;
-    slot_at(successor - 1)->pid.store(pid, std::memory_order_release);
+    if (find(pid, ret_task)) {
+        uint32_t successor = slot_at(ret_task.slot - 1)->successor.exchange(0, std::memory_order_acq_rel);
+        if (successor == 0 || !load(successor - 1, task) || task.tgid != pid) return true;
+    } else if (!find_heir(pid, task)) {
+        return false;
+    }
+    slot_at(task.slot - 1)->successor.store(0, std::memory_order_relaxed);
+    slot_at(task.slot - 1)->pid.store(pid, std::memory_order_release);
     task.pid = pid;
     header()->hint[(unsigned)pid % hints].store((uint16_t)task.slot, std::memory_order_release);
     ret_task = task;

@@ -109,6 +109,7 @@ class Ledger {
     static void remove_stale_sessions();
     Slot *slot_at(uint32_t index) const;
     bool load(uint32_t index, Task &ret_task) const;
+    bool find_heir(pid_t pid, Task &ret_task) const;
     bool take_slot(uint32_t from, uint32_t until, Task &task, const Task *parent);
     int column_of(const char *watcher) const;
     Header *header() const { return reinterpret_cast<Header *>(base_); }

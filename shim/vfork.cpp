@@ -58,7 +58,7 @@ VforkLevel *begin_vfork(Thread &thread, const CreateCall &call, int *ret_error) 
     level.outer = thread.current;
     level.outer_tid = thread.tid;
     level.pins = thread.pins.depth;
-    level.child.ppid = creator.tgid;
+    level.child.ppid = call.flags & CLONE_PARENT ? creator.ppid : creator.tgid;
     ledger.enter(level.child, &creator);
     task_watch record = make_record(level.child, call.name, thread);
     record.clone_flags = call.flags;

@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: MIT */
+/* Linked statically: nothing is preloaded into it. */
+int main(void)
+{
+    return 7;
+}
