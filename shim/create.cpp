@@ -91,6 +91,12 @@ bool begin_creation(Thread &thread, Creation &c) {
     return true;
 }
 
+void await_thread_end(pid_t tgid, pid_t tid) {
+    timespec pause = {0, 50000};
+    for (int round = 0; round < 20000 && sys::call(SYS_tgkill, tgid, tid, 0) == 0; round++)
+        sys::call(SYS_nanosleep, &pause, 0);
+}
+
 void release_creator(Thread &thread, Creation &c) { unblock(thread, c); }
 
 void fail_creation(Thread &thread, Creation &c, int error) {

@@ -93,7 +93,15 @@ int try_image(const ImageCall &call, const char *path, char *const *argv, char *
     return error;
 }
 
+// What is nowhere is for the kernel to refuse: neither we nor a watcher may look at it.
+static bool is_readable(const ImageCall &call) {
+    if (process.quiet) return true;
+    return sys::is_readable(call.path) && (!call.argv || sys::is_readable(call.argv)) &&
+           (!call.envp || sys::is_readable(call.envp));
+}
+
 int replace_image(const ImageCall &call) {
+    if (!is_readable(call)) return call.genuine(call, call.path, call.argv, call.envp);
     bool watched = wanted(WATCH_MASK_EXEC) && !self().in_callback;
     park_if_ending();
     if (watched && process.wants(WATCH_MASK_BEFORE)) {

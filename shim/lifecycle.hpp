@@ -82,6 +82,9 @@ void fail_creation(Thread &thread, Creation &creation, int error);
 // -1 with creation.error. Signals as before.
 pid_t finish_creation(Thread &thread, Creation &creation, pid_t pid);
 
+// A stopped thread cannot be killed alone, it ends itself: waits until the kernel has let go of its stack.
+void await_thread_end(pid_t tgid, pid_t tid);
+
 // The creator's part is over without CLONE: signals as before.
 void release_creator(Thread &thread, Creation &creation);
 
@@ -111,6 +114,10 @@ long finish_vfork(Thread &thread, VforkLevel &level, const CreateCall &call, lon
 void finish_failed_spawn(Thread &thread, VforkLevel &level, const CreateCall &call);
 // Gives the level up without a child of ours: FREE to INIT's watchers.
 void abandon_vfork(Thread &thread, VforkLevel &level, const CreateCall &call);
+// A child that does not run on the creator's stack. With a memory of its own (no CLONE_VM) it leaves at `verdict`
+// what its creator has to know; null otherwise. The gate is given back by finish_suspended_child().
+void arrive_in_suspended_child(Thread &thread, VforkLevel &level, const CreateCall &call, Gate *verdict);
+long finish_suspended_child(Thread &thread, VforkLevel &level, const CreateCall &call, Gate *verdict, long result);
 // The level whose child is `pid`, from the top down.
 VforkLevel *level_of(Thread &thread, pid_t pid);
 

@@ -54,6 +54,12 @@ constexpr SignalMask signal_bit(int signal) { return SignalMask{1} << (signal - 
 // SIGSETXID over a thread's creation can deadlock a setuid() in another thread (nptl(7)).
 constexpr SignalMask all_signals = ~(signal_bit(32) | signal_bit(33));
 
+// Whether the kernel could read the word that this byte is in. What a program passes may be nowhere, which the kernel
+// has to say (EFAULT) and not we by dying of it: with a `how` that does not exist it looks at the set and changes nothing.
+inline bool is_readable(const void *byte) {
+    return call(SYS_rt_sigprocmask, -1, reinterpret_cast<uintptr_t>(byte) & ~uintptr_t{7}, 0, 8) != -EFAULT;
+}
+
 inline SignalMask set_signal_mask(SignalMask mask) {
     SignalMask old = 0;
     call(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, &mask, &old, sizeof mask);

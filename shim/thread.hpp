@@ -34,6 +34,8 @@ struct VforkLevel {
     void *environment;        // mapping of a repaired environment: the parent's, once the child has exec'd
     uint64_t environment_bytes;
     PathMemory search;        // of an execvp in the child
+    const char *call_name;    // of a raw system call, which has no frame to keep them in
+    uint64_t call_flags;
 };
 
 struct Thread {

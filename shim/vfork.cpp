@@ -141,6 +141,35 @@ void finish_failed_spawn(Thread &thread, VforkLevel &level, const CreateCall &ca
     unblock(thread, level);
 }
 
+void arrive_in_suspended_child(Thread &thread, VforkLevel &level, const CreateCall &call, Gate *verdict) {
+    int stopped = decide_in_vfork_child(thread, level, call, sys::getpid());
+    if (verdict && stopped) {
+        verdict->stopped_by = level.stopped_by;
+        verdict->child_pid.store((uint32_t)stopped, std::memory_order_release);
+    }
+    if (stopped) veto_make_dormant();
+    if (verdict) {
+        // A process of its own from here on.
+        process.main = level.child;
+        process.live_threads.store(1, std::memory_order_relaxed);
+        thread.depth = 0;
+        thread.current = nullptr;
+        chain.after_fork_in_child(thread.pins);
+        forget_inherited_gates();
+    }
+    unblock(thread, level);
+}
+
+long finish_suspended_child(Thread &thread, VforkLevel &level, const CreateCall &call, Gate *verdict, long result) {
+    if (verdict && result > 0) {
+        level.child.pid = level.child.tgid = (pid_t)result;
+        level.veto_error = (int)verdict->child_pid.load(std::memory_order_acquire);
+        level.stopped_by = verdict->stopped_by;
+    }
+    return_gate(verdict);
+    return finish_vfork(thread, level, call, result);
+}
+
 void abandon_vfork(Thread &thread, VforkLevel &level, const CreateCall &call) {
     leave_level(thread, level);
     free_refused(thread, level, call, 0);

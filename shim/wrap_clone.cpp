@@ -18,7 +18,6 @@
 #include "ledger.hpp"
 #include "lifecycle.hpp"
 #include "real.hpp"
-#include "veto.hpp"
 
 using namespace taskwatch;
 
@@ -89,26 +88,7 @@ int start_while_suspended(void *p) {
     auto *start = static_cast<SuspendedStart *>(p);
     const CloneArguments *a = start->arguments;
     Thread &thread = self();
-    int stopped = decide_in_vfork_child(thread, *start->level, *start->call, sys::getpid());
-    if (start->verdict && stopped) {
-        start->verdict->stopped_by = start->level->stopped_by;
-        start->verdict->child_pid.store((uint32_t)stopped, std::memory_order_release);
-    }
-    if (stopped) veto_make_dormant();
-    if (start->verdict) {
-        // A process of its own from here on.
-        process.main = start->level->child;
-        sys::SignalMask mask = start->level->mask;
-        thread.depth = 0;
-        thread.current = nullptr;
-        chain.after_fork_in_child(thread.pins);
-        forget_inherited_gates();
-        thread.signals_blocked = false;
-        sys::set_signal_mask(mask);
-    } else {
-        thread.signals_blocked = false;
-        sys::set_signal_mask(start->level->mask);
-    }
+    arrive_in_suspended_child(thread, *start->level, *start->call, start->verdict);
     int value = a->fn(a->arg);
     bool own_process = start->verdict;
     if (wanted(mask_life)) end_task(thread, identify(thread), "clone", raw_status(value), own_process);
@@ -123,13 +103,7 @@ long clone_suspended(const CloneArguments &a, Thread &thread, const CreateCall &
     if (!(a.flags & CLONE_VM)) verdict = take_gate(level->child.ppid, thread.tid);
     SuspendedStart start{&a, &call, level, verdict};
     long pid = a.genuine(start_while_suspended, a.stack, &start);
-    if (verdict && pid > 0) {
-        level->child.pid = level->child.tgid = (pid_t)pid;
-        level->veto_error = (int)verdict->child_pid.load(std::memory_order_acquire);
-        level->stopped_by = verdict->stopped_by;
-    }
-    return_gate(verdict);
-    return finish_vfork(thread, *level, call, pid);
+    return finish_suspended_child(thread, *level, call, verdict, pid);
 }
 
 // --- the creator's memory at the same time: a block on the child's own stack
@@ -167,13 +141,6 @@ int start_concurrently(void *p) {
         leave_foreign_tls(*thread);
     }
     return value;
-}
-
-// A vetoed thread cannot be killed alone: it ends itself. The caller may use its stack again at once.
-void await_thread_end(pid_t tgid, pid_t tid) {
-    timespec pause = {0, 50000};
-    for (int round = 0; round < 20000 && sys::call(SYS_tgkill, tgid, tid, 0) == 0; round++)
-        sys::call(SYS_nanosleep, &pause, 0);
 }
 
 long clone_concurrent(const CloneArguments &a, Thread &thread, Creation &creation) {

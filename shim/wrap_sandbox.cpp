@@ -8,10 +8,30 @@
 
 #include "export.hpp"
 #include "ledger.hpp"
-#include "lifecycle.hpp"
 #include "real.hpp"
+#include "system_call.hpp"
 
 using namespace taskwatch;
+
+namespace taskwatch {
+
+// Before the call: afterwards nothing may be asked of the kernel any more.
+void before_filter() {
+    if (wanted(~unstarted)) identify(self());
+    (void)process.inheritance.set("TASKWATCH_QUIET", "1");
+}
+
+// Programs ask for a filter that cannot be, to learn what the kernel has.
+void after_filter(bool installed) {
+    if (installed) {
+        process.quiet = true;
+        ledger.be_quiet();
+    } else if (!process.quiet) {
+        (void)process.inheritance.set("TASKWATCH_QUIET", "0");
+    }
+}
+
+}  // namespace taskwatch
 
 EXPORT int prctl(int option, ...) noexcept {
     unsigned long a[4];
@@ -20,15 +40,8 @@ EXPORT int prctl(int option, ...) noexcept {
     // All four, as libc does: what is not there is not read by the kernel.
     for (unsigned long &argument : a) argument = va_arg(rest, unsigned long);
     va_end(rest);
-    if (option == PR_SET_SECCOMP) {
-        // Before the call: afterwards nothing may be asked of the kernel any more.
-        if (wanted(~unstarted)) identify(self());
-        (void)process.inheritance.set("TASKWATCH_QUIET", "1");
-    }
+    if (option == PR_SET_SECCOMP) before_filter();
     int result = real::prctl(option, a[0], a[1], a[2], a[3]);
-    if (option == PR_SET_SECCOMP && result == 0) {
-        process.quiet = true;
-        ledger.be_quiet();
-    }
+    if (option == PR_SET_SECCOMP) after_filter(result == 0);
     return result;
 }

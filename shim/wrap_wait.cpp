@@ -11,6 +11,7 @@
 #include "lifecycle.hpp"
 #include "real.hpp"
 #include "spawn.hpp"
+#include "system_call.hpp"
 #include "veto.hpp"
 
 using namespace taskwatch;
@@ -62,7 +63,45 @@ int raw_status(const siginfo_t &info) {
     }
 }
 
+// One look: ECHILD once more for those whom only __WALL shows.
+template <typename Look>
+long look_again(Look look, pid_t which) {
+    long result = look(0);
+    return result == -ECHILD && spawn_died_unseen(which > 0 ? which : -1) ? look(__WALL) : result;
+}
+
 }  // namespace
+
+namespace taskwatch {
+
+// The kernel writes where the program says, and refuses what is no memory: what it wrote can be read.
+long wait_raw(const SystemCall &c) {
+    int own = 0;
+    auto which = (pid_t)c.a[0];
+    int *status = c.a[1] ? reinterpret_cast<int *>(c.a[1]) : &own;
+    for (;;) {
+        long pid = look_again([&](int more) { return sys::call(SYS_wait4, which, status, c.a[2] | more, c.a[3]); }, which);
+        if (pid <= 0) return pid;
+        if (spawn_died_unseen((pid_t)pid)) spawn_forget_unseen((pid_t)pid);
+        if (account((pid_t)pid, status, true, "SYS_wait4")) return pid;
+    }
+}
+
+long waitid_raw(const SystemCall &c) {
+    siginfo_t own = {};
+    auto which = c.a[0] == P_PID ? (pid_t)c.a[1] : -1;
+    siginfo_t *info = c.a[2] ? reinterpret_cast<siginfo_t *>(c.a[2]) : &own;
+    for (;;) {
+        long result = look_again([&](int more) { return sys::call(SYS_waitid, c.a[0], c.a[1], info, c.a[3] | more, c.a[4]); }, which);
+        if (result != 0 || info->si_pid == 0) return result;
+        if (!(c.a[3] & WNOWAIT) && spawn_died_unseen(info->si_pid)) spawn_forget_unseen(info->si_pid);
+        int status = raw_status(*info);
+        if (account(info->si_pid, &status, !(c.a[3] & WNOWAIT), "SYS_waitid")) return 0;
+        if (c.a[3] & WNOWAIT) sys::call(SYS_sched_yield);
+    }
+}
+
+}  // namespace taskwatch
 
 EXPORT pid_t wait(int *status) {
     return wait_for("wait", -1, status, 0, nullptr, [](int *own) { return real::wait(own); });

@@ -109,7 +109,7 @@ struct task_watch {
 	uint64_t id;          /* unique in the session, never reused, kept over exec. Key by this */
 	uint64_t parent_id;   /* id of the creating task, 0 if it is not known */
 	uint64_t session;     /* random, the same in every process of a session */
-	const char *call;     /* libc function that made or changed the task: "fork". Never NULL */
+	const char *call;     /* libc function that made or changed the task: "fork"; of syscall(2): "SYS_fork". Never NULL */
 	uint64_t clone_flags; /* INIT, CLONE: flags of that call as in clone(2), exit signal included */
 	int32_t exit_status;  /* EXIT, FREE: raw wait status, code << 8 or signal, | 0x80 for a core */
 	int32_t error;        /* errno: of a FAILED call, of a refused creation (FREE), of a veto */

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <spawn.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +45,13 @@ static void seteuid_same(void *function)
             abort();
 }
 
+static void getppid_raw(void *function)
+{
+    long (*call)(long, ...) = (long (*)(long, ...))function;
+    for (int i = 0; i < 5000; i++)
+        call(SYS_getppid);
+}
+
 int main(int argc, char **argv)
 {
     int rounds = argc > 1 ? atoi(argv[1]) : 1500;
@@ -62,5 +70,10 @@ int main(int argc, char **argv)
                             {"seteuid x 100: genuine again", seteuid_same, genuine_seteuid},
                             {"seteuid x 100: wrapped", seteuid_same, (void *)seteuid}};
     interleave("seteuid to the same id", ids, 3, rounds / 4);
+    void *genuine_syscall = dlsym(libc, "syscall");
+    struct variant raw[] = {{"syscall(SYS_getppid) x 5000: genuine", getppid_raw, genuine_syscall},
+                            {"syscall(SYS_getppid) x 5000: genuine again", getppid_raw, genuine_syscall},
+                            {"syscall(SYS_getppid) x 5000: wrapped", getppid_raw, (void *)syscall}};
+    interleave("syscall, of a number that is not watched", raw, 3, rounds / 5);
     return 0;
 }

@@ -5,6 +5,7 @@
  *
  * main: exec exit free
  */
+#include "../../watchers/raw.h"
 #include "check.h"
 
 static pid_t sleeper(void)
@@ -42,7 +43,7 @@ int main(void)
     /* A corpse that stays. */
     child = sleeper();
     kill(child, SIGKILL);
-    CHECK_EQUAL(syscall(SYS_waitid, P_PID, child, &info, WEXITED | WNOWAIT, NULL), 0);
+    CHECK_EQUAL(raw_call(SYS_waitid, P_PID, child, (long)&info, WEXITED | WNOWAIT, 0, 0), 0);
 
     /* One that the kernel reaps. */
     signal(SIGCHLD, SIG_IGN);

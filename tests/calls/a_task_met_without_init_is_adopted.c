@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Children that no wrapper saw (a raw system call) get an id at first sight: the first event is flagged, EXIT
+ * Children that no wrapper saw (an instruction of its own) get an id at first sight: the first event is flagged, EXIT
  * and FREE come as for others, and what they create has them as its parent.
  *
  * watched: part
  */
+#include "../../watchers/raw.h"
 #include "check.h"
 
 static pid_t raw_fork(void)
 {
-    return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+    return (pid_t)raw_call(SYS_clone, SIGCHLD, 0, 0, 0, 0, 0);
 }
 
 int main(void)

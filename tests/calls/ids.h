@@ -44,14 +44,14 @@ static const struct id_function {
 };
 #define ID_FUNCTIONS (sizeof id_functions / sizeof *id_functions)
 
-/* Of a thread ("self", or a tid). */
+/* Of a thread ("self", "thread-self", or a tid). */
 static inline struct task_watch_ids ids_of_thread(const char *thread, uint32_t event)
 {
     struct task_watch_ids ids = {0};
     char path[64], line[256];
     FILE *file;
 
-    snprintf(path, sizeof path, "/proc/%s%s/status", strcmp(thread, "self") ? "self/task/" : "", thread);
+    snprintf(path, sizeof path, "/proc/%s%s/status", strstr(thread, "self") ? "" : "self/task/", thread);
     file = fopen(path, "re");
     CHECK(file != NULL);
     while (fgets(line, sizeof line, file))

@@ -11,6 +11,7 @@
 #include <sys/signalfd.h>
 #include <sys/time.h>
 
+#include "../../watchers/raw.h"
 #include "check.h"
 
 struct situation {
@@ -145,7 +146,7 @@ static volatile int reaped_status;
 
 static pid_t raw_fork(void)
 {
-    return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+    return (pid_t)raw_call(SYS_clone, SIGCHLD, 0, 0, 0, 0, 0);
 }
 
 static void *wait_for_anybody(void *unused)
@@ -173,7 +174,7 @@ static void with_a_waiter(void)
     if (anchor == 0) {
         close(anchor_pipe[1]);
         await_byte(anchor_pipe[0]);
-        syscall(SYS_exit_group, 0);
+        raw_call(SYS_exit_group, 0, 0, 0, 0, 0, 0);
     }
     CHECK_EQUAL(pthread_create(&other_thread, NULL, wait_for_anybody, NULL), 0);
 }
