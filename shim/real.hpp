@@ -8,12 +8,15 @@
 #pragma once
 
 #include <pthread.h>
+#include <pty.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <threads.h>
+#include <wordexp.h>
 
 #include <atomic>
 #include <cerrno>

@@ -8,7 +8,6 @@
 // of it than a function call does.
 #include "spawn.hpp"
 
-#include <gnu/libc-version.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -18,6 +17,7 @@
 #include <cerrno>
 #include <climits>
 
+#include "libc_version.hpp"
 #include "spawn_child.hpp"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -85,14 +85,7 @@ bool is_plausible(const FileAction &action) {
 
 // Before 2.38 glibc itself blocks all signals and then ignores those of the blocked ones that it uses
 // between threads, and so they stay ignored in the new image (SigIgn in /proc/PID/status).
-bool libc_ignores_internal_signals() {
-    const char *version = gnu_get_libc_version();  // "2.36"
-    if (version[0] != '2' || version[1] != '.') return false;
-    int minor = 0;
-    for (const char *digit = version + 2; *digit >= '0' && *digit <= '9'; digit++)
-        minor = minor * 10 + (*digit - '0');
-    return minor < 38;
-}
+bool libc_ignores_internal_signals() { return libc_is_before(38); }
 
 // Exit signal 0 on both ways. PARENT_SETTID tells the child its pid in the parent's namespace.
 long clone_child(SpawnAttempt &attempt) {

@@ -37,6 +37,21 @@ static void spawn_only(void *spawn_function)
     do_spawn(&spawned, target, NULL, NULL, argv, environ);
 }
 
+static void system_nothing(void *function)
+{
+    int (*do_system)(const char *) = (int (*)(const char *))function;
+    if (do_system(":") != 0)
+        abort();
+}
+
+static void popen_nothing(void *function)
+{
+    FILE *(*do_popen)(const char *, const char *) = (FILE * (*)(const char *, const char *)) function;
+    FILE *stream = do_popen(":", "r");
+    if (!stream || pclose(stream) != 0)
+        abort();
+}
+
 static void seteuid_same(void *function)
 {
     int (*set)(uid_t) = (int (*)(uid_t))function;
@@ -66,6 +81,15 @@ int main(int argc, char **argv)
                                {"posix_spawn: genuine again", spawn_only, genuine_spawn},
                                {"posix_spawn: wrapped", spawn_only, (void *)posix_spawn}};
     interleave("posix_spawn, previous child reaped first", spawns, 3, rounds / 2);
+    void *genuine_system = dlsym(libc, "system"), *genuine_popen = dlsym(libc, "popen");
+    struct variant systems[] = {{"system: genuine", system_nothing, genuine_system},
+                                {"system: genuine again", system_nothing, genuine_system},
+                                {"system: wrapped", system_nothing, (void *)system}};
+    interleave("system(\":\"), aim: at most 0.95", systems, 3, rounds / 2);
+    struct variant popens[] = {{"popen: genuine", popen_nothing, genuine_popen},
+                               {"popen: genuine again", popen_nothing, genuine_popen},
+                               {"popen: wrapped", popen_nothing, (void *)popen}};
+    interleave("popen(\":\") + pclose", popens, 3, rounds / 4);
     struct variant ids[] = {{"seteuid x 100: genuine", seteuid_same, genuine_seteuid},
                             {"seteuid x 100: genuine again", seteuid_same, genuine_seteuid},
                             {"seteuid x 100: wrapped", seteuid_same, (void *)seteuid}};
