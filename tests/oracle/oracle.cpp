@@ -86,8 +86,9 @@ class Connector {
         const cn_msg *message = receive(milliseconds);
         if (!message) return nullptr;
         auto *event = reinterpret_cast<const proc_event *>(message->data);
-        if (event->what == proc_event::PROC_EVENT_NONE) return event;
-        // Each CPU counts its own; nothing is filtered, so a number that is left out is an event that is lost.
+        // Each CPU counts its own; nothing is filtered, so a number that is left out is an event that is lost. The
+        // answers to those who begin or end to listen (PROC_EVENT_NONE) count too, in older kernels not: CPU -1.
+        if (event->cpu == UINT32_MAX) return event;
         auto [known, first] = sequence_.try_emplace(event->cpu, message->seq);
         if (!first && message->seq != known->second + 1)
             end(lost, "lost: CPU " + std::to_string(event->cpu) + " went from " + std::to_string(known->second) +
@@ -135,7 +136,7 @@ class Connector {
     }
 
     // Whether events come: that of a child's end. In another pid or user namespace than the first none do, and
-    // the kernel's own answer is not sent to listeners of newer kernels.
+    // the kernel's own answer has no number of ours in newer kernels.
     void await_first() {
         pid_t child = fork();
         if (child == 0) _exit(0);
@@ -247,6 +248,7 @@ pid_t start(const Options &options, int &ret_go) {
         char byte;
         close(go[1]);
         setsid();
+        dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);  // ours is for the reason alone
         while (read(go[0], &byte, 1) < 0 && errno == EINTR) {
         }
         for (const char *pair : options.set) putenv(const_cast<char *>(pair));

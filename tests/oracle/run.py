@@ -154,7 +154,7 @@ class Runner:
             self.say(not wrong, workload.name, notes)
 
     def run_twins(self, folder, library, seed):
-        for family in ("", "fork", "vfork"):
+        for family in ("", "fork", "vfork", "system", "syscall"):
             workload = workloads.for_twin(family, seed)
             try:
                 result = self.compare(workload, library)

@@ -48,7 +48,7 @@ def write_project(folder, build):
 
 def copy_programs(folder, build):
     """Beside each other, readable for those who give up their rights."""
-    for name in ("every_call", "still", "threads"):
+    for name in ("every_call", "still", "threads", "helpers", "unseen"):
         shutil.copy(os.path.join(build, name), os.path.join(folder, name))
     with open(os.path.join(folder, "script"), "w", encoding="ascii") as script:
         script.write("#!/bin/sh\nexit 5\n")
@@ -73,6 +73,17 @@ def every_call(seed):
                "quick_exit"))
 
 
+def helpers():
+    return Workload("helpers of libc", ["./helpers"], prepare=copy_programs, status=38,
+                    needs=("system", "popen", "daemon", "forkpty"), calls=("system", "popen", "daemon", "forkpty"),
+                    floor={"fork": 17, "exec": 13, "exit": 17})
+
+
+def system_calls():
+    return Workload("syscall()", ["./helpers", "syscall"], prepare=copy_programs, status=39, needs=("syscall",),
+                    floor={"fork": 13, "exec": 6, "exit": 13, "uid": 3, "gid": 3})
+
+
 def all_workloads(seed):
     git = {"GIT_CONFIG_GLOBAL": "config", "GIT_CONFIG_NOSYSTEM": "1", "GIT_EDITOR": "true"}
     return [
@@ -83,7 +94,7 @@ def all_workloads(seed):
         Workload("a shell script, sh", ["sh", os.path.join(FOLDER, "jobs.sh")], status=17,
                  floor={"fork": 24, "exec": 19, "exit": 24}),
         Workload("python", [sys.executable, os.path.join(FOLDER, "children.py")], status=23, alone=1,
-                 floor={"fork": 30, "exec": 16, "exit": 30}),
+                 floor={"fork": 43, "exec": 24, "exit": 43}),
         Workload("perl", ["perl", os.path.join(FOLDER, "children.pl")], status=31,
                  floor={"fork": 15, "exec": 8, "exit": 15}),
         Workload("git", ["sh", os.path.join(FOLDER, "history.sh")], prepare=make_repository, status=19,
@@ -91,6 +102,10 @@ def all_workloads(seed):
                  floor={"fork": 190, "exec": 150, "exit": 190}),
         Workload("threads", ["./threads"], prepare=copy_programs, status=37, needs=("pthread_create",),
                  floor={"fork": 53, "exec": 18, "exit": 53, "uid": 2, "gid": 2}),
+        Workload("threads of libc's own", ["./unseen"], prepare=copy_programs, status=40, adopted=3,
+                 floor={"fork": 1, "exec": 2, "exit": 2}),
+        helpers(),
+        system_calls(),
         every_call(seed),
     ]
 
@@ -101,4 +116,6 @@ def for_twin(family, seed):
     commands = "for n in 1 2 3 4 5 6 7 8 9; do /bin/true; basename /a/b; done >/dev/null"
     if family in ("fork", "vfork"):
         return Workload(f"commands, {'bash' if family == 'fork' else 'sh'}", ["bash" if family == "fork" else "sh", "-c", commands], floor={})
-    return every_call(seed)
+    if family in ("system", "popen", "daemon"):
+        return helpers()
+    return system_calls() if family == "syscall" else every_call(seed)

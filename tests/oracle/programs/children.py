@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Children as python makes them: os.fork, subprocess (vfork, and fork with preexec_fn), posix_spawn, a fork server's
-and a spawn's way of multiprocessing, signals."""
+"""Children as python makes them: os.fork, subprocess (vfork, and fork with preexec_fn; by threads), posix_spawn,
+multiprocessing in its three ways, os.system and os.popen, signals."""
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 
 
 def reap(pid):
@@ -53,6 +54,12 @@ def main():
     assert reap(os.posix_spawn("/bin/sh", ["sh", "-c", "exit 8"], os.environ)) == 8
     assert reap(os.posix_spawnp("true", ["true"], {}, setsigdef=[signal.SIGPIPE])) == 0
 
+    threads = [threading.Thread(target=subprocess.run, args=(["/bin/sh", "-c", f"exit {n}"],)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
     with multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map(double, range(4)) == [0, 2, 4, 6]
         pool.close()
@@ -62,6 +69,10 @@ def main():
         process.start()
         process.join()
         assert process.exitcode == 0
+
+    assert os.system("exit 12") == 12 << 8
+    with os.popen("echo a | cat") as pipe:
+        assert pipe.read() == "a\n"
 
     sys.stdout.flush()
     if os.fork() == 0:  # by its own destructors, as the parent
