@@ -40,8 +40,7 @@ void take_verdict(Creation &c, const WalkResult &result) {
 
 void end_unseen(const Creation &c, pid_t child) {
     if (c.ends_itself) {
-        c.gate->refused.store(1, std::memory_order_release);
-        open_gate(c.gate);
+        refuse_at_gate(c.gate);
         return;
     }
     if (c.call.flags & CLONE_PARENT) {
@@ -142,7 +141,7 @@ pid_t finish_creation(Thread &thread, Creation &c, pid_t pid) {
 void arrive_in_child(Thread &thread, Creation &c) {
     if (c.held) return;
     c.held = true;
-    bool released = !c.gate || wait_at_gate(c.gate, c.leave_pid);
+    bool released = !c.gate || wait_at_gate(c.gate, c.leave_pid) != Passage::taken_over;
     veto_after_fork_in_child(c.ticket);
     thread.creating = nullptr;
     // Quiet: the child does not ask for its own pid, and is 0 in its own records.

@@ -13,6 +13,9 @@
 namespace taskwatch {
 namespace {
 
+constexpr unsigned state_bits = 3;
+constexpr uint32_t word_of(uint32_t ticket, Gate::State state) { return ticket << state_bits | state; }
+
 constexpr unsigned gates_per_page = 4096 / sizeof(Gate);
 constinit std::atomic<Gate *> page{nullptr};
 constinit Gate *inherited_page = nullptr;  // the creator's, of no use once its child was released
@@ -75,39 +78,42 @@ bool creator_is_gone(const Gate &gate, long waited_ms) {
 
 }  // namespace
 
-Gate *take_gate(pid_t creator_tgid, pid_t creator_tid) {
-    // In turn, not the lowest free one: a child that was released a moment ago may still be looking at its
-    // gate, and must not find it closed for another.
+Hold take_gate(pid_t creator_tgid, pid_t creator_tid) {
     static constinit std::atomic<unsigned> turn{0};
     Gate *gates = own_page();
     unsigned first = turn.fetch_add(1, std::memory_order_relaxed);
     for (unsigned n = 0; gates && n < gates_per_page; n++) {
-        unsigned i = (first + n) % gates_per_page;
+        Gate &gate = gates[(first + n) % gates_per_page];
         uint32_t free = 0;
-        if (!gates[i].used.compare_exchange_strong(free, 1, std::memory_order_acquire)) continue;
-        gates[i].state.store(Gate::closed, std::memory_order_relaxed);
-        gates[i].child_pid.store(0, std::memory_order_relaxed);
-        gates[i].refused.store(0, std::memory_order_relaxed);
-        gates[i].stopped_by = nullptr;
-        gates[i].creator_tgid = creator_tgid;
-        gates[i].creator_tid = creator_tid;
-        return &gates[i];
+        if (!gate.used.compare_exchange_strong(free, 1, std::memory_order_acquire)) continue;
+        uint32_t ticket = (gate.word.load(std::memory_order_relaxed) >> state_bits) + 1;
+        ticket &= UINT32_MAX >> state_bits;
+        gate.child_pid.store(0, std::memory_order_relaxed);
+        gate.stopped_by = nullptr;
+        gate.creator_tgid = creator_tgid;
+        gate.creator_tid = creator_tid;
+        gate.word.store(word_of(ticket, Gate::closed), std::memory_order_release);
+        return {&gate, ticket};
     }
-    return nullptr;
+    return {};
 }
 
-void return_gate(Gate *gate) {
-    if (gate) gate->used.store(0, std::memory_order_release);
+void return_gate(const Hold &hold) {
+    if (hold) hold->used.store(0, std::memory_order_release);
 }
 
-bool open_gate(Gate *gate) {
-    uint32_t before = gate->state.exchange(Gate::open, std::memory_order_acq_rel);
-    if (before == Gate::awaited) futex_wake(gate->state);
-    return before != Gate::taken;
+static bool leave_gate(const Hold &hold, Gate::State state) {
+    uint32_t before = hold->word.exchange(word_of(hold.ticket, state), std::memory_order_acq_rel);
+    if (before == word_of(hold.ticket, Gate::awaited)) futex_wake(hold->word);
+    return before != word_of(hold.ticket, Gate::taken);
 }
 
-pid_t await_child_pid(Gate *gate) {
-    std::atomic<uint32_t> &word = gate->child_pid;
+bool open_gate(const Hold &hold) { return leave_gate(hold, Gate::open); }
+
+void refuse_at_gate(const Hold &hold) { leave_gate(hold, Gate::refused); }
+
+pid_t await_child_pid(const Hold &hold) {
+    std::atomic<uint32_t> &word = hold->child_pid;
     // Bounded: a child that was killed before it came this far leaves nothing.
     for (int round = 0; round < 40; round++) {
         if (uint32_t pid = word.load(std::memory_order_acquire)) return (pid_t)pid;
@@ -116,23 +122,27 @@ pid_t await_child_pid(Gate *gate) {
     return 0;
 }
 
-bool wait_at_gate(Gate *gate, bool leave_pid) {
+Passage wait_at_gate(const Hold &hold, bool leave_pid) {
+    Gate &gate = *hold.gate;
     if (leave_pid) {
-        gate->child_pid.store((uint32_t)sys::getpid(), std::memory_order_release);
-        futex_wake(gate->child_pid);
+        gate.child_pid.store((uint32_t)sys::getpid(), std::memory_order_release);
+        futex_wake(gate.child_pid);
     }
-    uint32_t state = Gate::closed;
-    if (!gate->state.compare_exchange_strong(state, Gate::awaited, std::memory_order_acq_rel))
-        return state == Gate::open;
+    const uint32_t awaited = word_of(hold.ticket, Gate::awaited);
+    uint32_t word = word_of(hold.ticket, Gate::closed);
+    if (gate.word.compare_exchange_strong(word, awaited, std::memory_order_acq_rel)) word = awaited;
     long timeout = 1, waited = 0;
-    while ((state = gate->state.load(std::memory_order_acquire)) == Gate::awaited) {
-        futex_wait(gate->state, Gate::awaited, timeout);
+    while (word == awaited) {
+        futex_wait(gate.word, awaited, timeout);
         waited += timeout;
         if (timeout < 50) timeout *= 2;
-        if (gate->state.load(std::memory_order_acquire) != Gate::awaited || !creator_is_gone(*gate, waited)) continue;
-        if (gate->state.compare_exchange_strong(state, Gate::taken, std::memory_order_acq_rel)) return false;
+        word = gate.word.load(std::memory_order_acquire);
+        if (word != awaited || !creator_is_gone(gate, waited)) continue;
+        if (gate.word.compare_exchange_strong(word, word_of(hold.ticket, Gate::taken), std::memory_order_acq_rel))
+            return Passage::taken_over;
     }
-    return true;
+    // Another ticket: it was opened long ago. (A refused thread's gate is given back after it has ended.)
+    return word == word_of(hold.ticket, Gate::refused) ? Passage::refused : Passage::released;
 }
 
 void forget_inherited_gates() {

@@ -11,26 +11,38 @@
 namespace taskwatch {
 
 struct alignas(64) Gate {
-    enum State : uint32_t { closed, awaited, open, taken };
-    std::atomic<uint32_t> state;
+    enum State : uint32_t { closed, awaited, open, refused, taken };
+    // The low three bits are the State, the rest a ticket: each use has another. A child that was released
+    // and looks late, when its gate has been given to another creation, sees by it that it may go.
+    std::atomic<uint32_t> word;
     std::atomic<uint32_t> child_pid;  // left by a child whose creator cannot know it yet
     std::atomic<uint32_t> used;      // this gate belongs to a creation
-    std::atomic<uint32_t> refused;   // opened for a thread that is to end itself
     const char *stopped_by;
     int32_t creator_tgid, creator_tid;
 };
 
-// A gate of this process, or null: none is free, or no memory. Async-signal-safe.
-Gate *take_gate(pid_t creator_tgid, pid_t creator_tid);
-// Given back by the creator when the child has been released or is no more.
-void return_gate(Gate *gate);
-// Creator: lets the child go. False if the child had taken over already.
-bool open_gate(Gate *gate);
-// Creator, inside fork: the pid that the child left, or 0 if it ended before that.
-pid_t await_child_pid(Gate *gate);
+// One use of a gate. Plain data: the child has a copy.
+struct Hold {
+    Gate *gate = nullptr;
+    uint32_t ticket = 0;
+    explicit operator bool() const { return gate != nullptr; }
+    Gate *operator->() const { return gate; }
+};
 
-// Child: waits. True: released. False: the creator is gone and this child has taken over.
-bool wait_at_gate(Gate *gate, bool leave_pid);
+// A gate of this process, or none: all are taken, or no memory. Async-signal-safe.
+Hold take_gate(pid_t creator_tgid, pid_t creator_tid);
+// Given back by the creator when the child has been released or is no more.
+void return_gate(const Hold &hold);
+// Creator: lets the child go, or tells a thread, which cannot be killed alone, to end itself. False if the
+// child had taken over already.
+bool open_gate(const Hold &hold);
+void refuse_at_gate(const Hold &hold);
+// Creator, inside fork: the pid that the child left, or 0 if it ended before that.
+pid_t await_child_pid(const Hold &hold);
+
+enum class Passage { released, refused, taken_over };
+// Child: waits. taken_over: the creator is gone, and CLONE is this child's to tell.
+Passage wait_at_gate(const Hold &hold, bool leave_pid);
 
 // In the child of a fork: the gates here are the creator's; own ones come from a page of our own.
 void forget_inherited_gates();

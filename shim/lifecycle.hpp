@@ -56,7 +56,7 @@ struct Creation {
     uint64_t serial = 0;         // newest block that INIT's walk could see
     sys::SignalMask mask = 0;    // the program's
     bool blocked = false;        // somebody wants INIT or CLONE: signals are blocked
-    Gate *gate = nullptr;        // where the child is held; null: it is not
+    Hold gate;                   // where the child is held; none: it is not
     pid_t creator_tid = 0, creator_tgid = 0;
     uint64_t ticket = 0;         // veto_before_fork()
     bool decided = false;        // CLONE was walked (by our atfork parent handler, or in the child)
@@ -116,8 +116,8 @@ void finish_failed_spawn(Thread &thread, VforkLevel &level, const CreateCall &ca
 void abandon_vfork(Thread &thread, VforkLevel &level, const CreateCall &call);
 // A child that does not run on the creator's stack. With a memory of its own (no CLONE_VM) it leaves at `verdict`
 // what its creator has to know; null otherwise. The gate is given back by finish_suspended_child().
-void arrive_in_suspended_child(Thread &thread, VforkLevel &level, const CreateCall &call, Gate *verdict);
-long finish_suspended_child(Thread &thread, VforkLevel &level, const CreateCall &call, Gate *verdict, long result);
+void arrive_in_suspended_child(Thread &thread, VforkLevel &level, const CreateCall &call, const Hold &verdict);
+long finish_suspended_child(Thread &thread, VforkLevel &level, const CreateCall &call, const Hold &verdict, long result);
 // The level whose child is `pid`, from the top down.
 VforkLevel *level_of(Thread &thread, pid_t pid);
 

@@ -38,7 +38,7 @@ struct alignas(16) SystemCall {
     // From here on wrap_syscall.cpp's alone.
     CreateCall call;
     VforkLevel *level;
-    Gate *verdict;
+    Hold verdict;
     alignas(Creation) unsigned char creation[sizeof(Creation)];
 
     long make() const { return sys::call(number, a[0], a[1], a[2], a[3], a[4], a[5]); }

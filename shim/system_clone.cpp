@@ -51,7 +51,7 @@ void arrive_while_suspended(ChildBase *base) {
 
 struct alignas(16) ConcurrentBase {
     ChildBase base;
-    Gate *gate;
+    Hold gate;
     sys::SignalMask mask;
     bool blocked;
     uint64_t flags;
@@ -61,8 +61,7 @@ struct alignas(16) ConcurrentBase {
 void arrive_concurrently(ChildBase *base) {
     auto *start = reinterpret_cast<ConcurrentBase *>(base);
     if (start->gate) {
-        wait_at_gate(start->gate, false);
-        if (start->gate->refused.load(std::memory_order_acquire)) sys::call(SYS_exit, 0);
+        if (wait_at_gate(start->gate, false) == Passage::refused) sys::call(SYS_exit, 0);
     }
     pid_t tid = sys::gettid();
     Thread *thread = start->flags & CLONE_SETTLS ? nullptr : enter_foreign_tls(tid);
@@ -171,7 +170,7 @@ Next begin_system_clone(SystemCall &c, const char *name, const CloneRequest &req
     if (thread.in_callback || !wanted(mask_life)) return unwatched;
     c.call = {name, request.flags};
     c.level = nullptr;
-    c.verdict = nullptr;
+    c.verdict = {};
     bool needs_assembly = on_creators_stack || request.stack;
     if (needs_assembly && !can_return_elsewhere) return unwatched;
     if (suspended && !(request.flags & (CLONE_SETTLS | CLONE_THREAD)) && !process.quiet)

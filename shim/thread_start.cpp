@@ -84,7 +84,7 @@ int create_thread(Thread &thread, const ThreadCall &call, pthread_t *ret_thread)
         return EAGAIN;
     }
     *start = {call.function, call.argument, creation.gate, creation.mask, creation.blocked, start->mapped, creation.child};
-    bool held = creation.gate != nullptr;
+    bool held = (bool)creation.gate;
     pthread_t made;
     process.live_threads.fetch_add(1, std::memory_order_acq_rel);
     int error = call.make(call.context, held ? &made : ret_thread, start, held);
@@ -121,10 +121,7 @@ int create_thread(Thread &thread, const ThreadCall &call, pthread_t *ret_thread)
 bool enter_thread(ThreadStart *record, ThreadStart &ret_copy) {
     ret_copy = *record;
     return_start(record);
-    if (ret_copy.gate) {
-        wait_at_gate(ret_copy.gate, false);
-        if (ret_copy.gate->refused.load(std::memory_order_acquire)) return false;
-    }
+    if (ret_copy.gate && wait_at_gate(ret_copy.gate, false) == Passage::refused) return false;
     Thread &thread = self();
     thread.tid = sys::gettid();
     thread.task = ret_copy.task;

@@ -14,7 +14,7 @@ namespace taskwatch {
 struct ThreadStart {
     void *function;  // void *(*)(void *) or int (*)(void *)
     void *argument;
-    Gate *gate;
+    Hold gate;
     sys::SignalMask mask;
     bool blocked;
     bool mapped;     // not from the pool

@@ -141,7 +141,7 @@ void finish_failed_spawn(Thread &thread, VforkLevel &level, const CreateCall &ca
     unblock(thread, level);
 }
 
-void arrive_in_suspended_child(Thread &thread, VforkLevel &level, const CreateCall &call, Gate *verdict) {
+void arrive_in_suspended_child(Thread &thread, VforkLevel &level, const CreateCall &call, const Hold &verdict) {
     int stopped = decide_in_vfork_child(thread, level, call, sys::getpid());
     if (verdict && stopped) {
         verdict->stopped_by = level.stopped_by;
@@ -160,7 +160,7 @@ void arrive_in_suspended_child(Thread &thread, VforkLevel &level, const CreateCa
     unblock(thread, level);
 }
 
-long finish_suspended_child(Thread &thread, VforkLevel &level, const CreateCall &call, Gate *verdict, long result) {
+long finish_suspended_child(Thread &thread, VforkLevel &level, const CreateCall &call, const Hold &verdict, long result) {
     if (verdict && result > 0) {
         level.child.pid = level.child.tgid = (pid_t)result;
         level.veto_error = (int)verdict->child_pid.load(std::memory_order_acquire);

@@ -81,7 +81,7 @@ struct SuspendedStart {
     const CloneArguments *arguments;
     const CreateCall *call;
     VforkLevel *level;
-    Gate *verdict;  // where a child on its own memory leaves what its creator has to know
+    Hold verdict;  // where a child on its own memory leaves what its creator has to know
 };
 
 int start_while_suspended(void *p) {
@@ -90,7 +90,7 @@ int start_while_suspended(void *p) {
     Thread &thread = self();
     arrive_in_suspended_child(thread, *start->level, *start->call, start->verdict);
     int value = a->fn(a->arg);
-    bool own_process = start->verdict;
+    bool own_process = (bool)start->verdict;
     if (wanted(mask_life)) end_task(thread, identify(thread), "clone", raw_status(value), own_process);
     return value;
 }
@@ -99,7 +99,7 @@ long clone_suspended(const CloneArguments &a, Thread &thread, const CreateCall &
     int error;
     VforkLevel *level = begin_vfork(thread, call, &error);
     if (!level) return error ? -error : a.genuine(a.fn, a.stack, a.arg);
-    Gate *verdict = nullptr;
+    Hold verdict;
     if (!(a.flags & CLONE_VM)) verdict = take_gate(level->child.ppid, thread.tid);
     SuspendedStart start{&a, &call, level, verdict};
     long pid = a.genuine(start_while_suspended, a.stack, &start);
@@ -111,7 +111,7 @@ long clone_suspended(const CloneArguments &a, Thread &thread, const CreateCall &
 struct alignas(16) ConcurrentStart {
     int (*fn)(void *);
     void *arg;
-    Gate *gate;
+    Hold gate;
     sys::SignalMask mask;
     bool blocked;
     uint64_t flags;
@@ -121,10 +121,7 @@ struct alignas(16) ConcurrentStart {
 int start_concurrently(void *p) {
     // Copied: the program may use its stack as it likes from here on.
     ConcurrentStart start = *static_cast<ConcurrentStart *>(p);
-    if (start.gate && !wait_at_gate(start.gate, false)) start.gate = nullptr;
-    if (start.gate && start.gate->refused.load(std::memory_order_acquire)) {
-        sys::call(SYS_exit, 0);
-    }
+    if (start.gate && wait_at_gate(start.gate, false) == Passage::refused) sys::call(SYS_exit, 0);
     pid_t tid = sys::gettid();
     Thread *thread = start.flags & CLONE_SETTLS ? nullptr : enter_foreign_tls(tid);
     if (thread) {

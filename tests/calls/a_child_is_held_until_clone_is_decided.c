@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * While CLONE's callback runs, the child of fork, _Fork and clone sleeps and has run no code of the
- * program, atfork handlers included.
+ * program, atfork handlers included: registered by main, by an earlier library's constructor, or by the
+ * executable's preinit functions.
  *
  * main: exec exit free
  */
@@ -10,12 +11,19 @@
 
 #include "check.h"
 
+extern void (*early_atfork)(void);
 static int *child_ran;
 
 static void child_handler(void)
 {
     *child_ran = 1;
 }
+
+static void preinit(void)
+{
+    pthread_atfork(NULL, NULL, child_handler);
+}
+__attribute__((section(".preinit_array"), used)) static void (*const preinit_entry)(void) = preinit;
 
 static int child(void *unused)
 {
@@ -71,6 +79,7 @@ int main(void)
 
     child_ran = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK_EQUAL(pthread_atfork(NULL, NULL, child_handler), 0);
+    early_atfork = child_handler;
     for (size_t i = 0; i < sizeof creations / sizeof *creations; i++) {
         pthread_t observer;
         pid_t pid;

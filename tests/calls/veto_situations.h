@@ -258,6 +258,7 @@ static const struct situation situations[] = {
     {"ignored", ignoring, nothing, run_here, REAP_KERNEL, 0, 1},
     {"nocldwait", without_zombies, nothing, run_here, REAP_KERNEL, 0, 0},
     {"dying", with_handler, nothing, run_here, REAP_SELF, 1, 0},
+    {"dying_nocldwait", without_zombies, nothing, run_here, REAP_KERNEL, 1, 0},
 };
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A vfork child may vfork again, three deep. Each level has its own task, created by the one above, and each
- * parent goes on as itself.
+ * A vfork child may vfork again, three deep, and any number of times one after the other. Each child has its
+ * own task, created by the one above, and each parent goes on as itself.
  *
  * main: exec exit free
  */
@@ -37,6 +37,20 @@ int main(void)
         CHECK_EQUAL(clone->parent_id, newest_id_of(i == 0 ? own : pids[i - 1]));
         CHECK_EQUAL(last_of(pids[i], WATCH_TASK_EXIT)->exit_status, exited(i + 1));
     }
+
+    pids[0] = vfork();
+    if (pids[0] == 0) {
+        for (int i = 0; i < 40; i++) {
+            pids[1] = vfork();
+            if (pids[1] == 0)
+                _exit(4);
+            CHECK_EQUAL(status_of(pids[1]), exited(4));
+            EXPECT_TASK(pids[1], "init clone exit free");
+        }
+        _exit(5);
+    }
+    CHECK_EQUAL(status_of(pids[0]), exited(5));
+
     mark = events_so_far();
     pids[0] = fork();
     if (pids[0] == 0)

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <set>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -51,12 +51,12 @@ class GateTest : public testing::Test {
         close(from_child[0]);
         if (from_child[1] >= 0) close(from_child[1]);
     }
-    Gate *take() { return take_gate(getpid(), sys::gettid()); }
+    Hold take() { return take_gate(getpid(), sys::gettid()); }
     // A child that waits at the gate and says how it came through: 'o' opened, 't' taken over.
-    pid_t child_at(Gate *gate, bool leave_pid = false) {
+    pid_t child_at(Hold gate, bool leave_pid = false) {
         pid_t pid = fork();
         if (pid == 0) {
-            write_byte(from_child[1], wait_at_gate(gate, leave_pid) ? 'o' : 't');
+            write_byte(from_child[1], wait_at_gate(gate, leave_pid) == Passage::released ? 'o' : 't');
             _exit(0);
         }
         return pid;
@@ -65,11 +65,11 @@ class GateTest : public testing::Test {
 };
 
 TEST_F(GateTest, AChildWaitsUntilItIsOpened) {
-    Gate *gate = take();
-    ASSERT_NE(gate, nullptr);
+    Hold gate = take();
+    ASSERT_TRUE(gate);
     pid_t child = child_at(gate);
     await_state(child, 'S');
-    EXPECT_EQ(gate->state, Gate::awaited);
+    EXPECT_EQ(gate->word & 7, Gate::awaited);
     EXPECT_TRUE(open_gate(gate));
     EXPECT_EQ(read_byte(from_child[0]), 'o');
     EXPECT_EQ(waitpid(child, nullptr, 0), child);
@@ -77,14 +77,14 @@ TEST_F(GateTest, AChildWaitsUntilItIsOpened) {
 }
 
 TEST_F(GateTest, AnOpenOneHoldsNobody) {
-    Gate *gate = take();
+    Hold gate = take();
     EXPECT_TRUE(open_gate(gate));
-    EXPECT_TRUE(wait_at_gate(gate, false));
+    EXPECT_EQ(wait_at_gate(gate, false), Passage::released);
     return_gate(gate);
 }
 
 TEST_F(GateTest, AChildLeavesItsPidForItsCreator) {
-    Gate *gate = take();
+    Hold gate = take();
     pid_t child = child_at(gate, true);
     EXPECT_EQ(await_child_pid(gate), child);
     await_state(child, 'S');
@@ -137,7 +137,7 @@ TEST_F(GateTest, AChildWhoseCreatorIsACorpseTakesOver) {
 
 TEST_F(GateTest, OpeningComesTooLateForOneThatHasTakenOver) {
     // Its creator is named as a process that is not there.
-    Gate *gate = take_gate(0x3ffffff0, 0x3ffffff0);
+    Hold gate = take_gate(0x3ffffff0, 0x3ffffff0);
     pid_t child = child_at(gate);
     EXPECT_EQ(read_byte(from_child[0]), 't');
     EXPECT_EQ(waitpid(child, nullptr, 0), child);
@@ -146,49 +146,64 @@ TEST_F(GateTest, OpeningComesTooLateForOneThatHasTakenOver) {
 }
 
 TEST_F(GateTest, SixtyFourAtATimeEachForOneCreation) {
-    std::set<Gate *> gates;
+    std::map<Gate *, Hold> holds;
     for (int n = 0; n < 64; n++) {
-        Gate *gate = take();
-        ASSERT_NE(gate, nullptr);
-        EXPECT_EQ(gate->state, Gate::closed);
-        EXPECT_TRUE(gates.insert(gate).second);
+        Hold gate = take();
+        ASSERT_TRUE(gate);
+        EXPECT_EQ(gate->word & 7, Gate::closed);
+        EXPECT_TRUE(holds.emplace(gate.gate, gate).second);
     }
-    EXPECT_EQ(take(), nullptr);
-    Gate *one = *gates.begin();
+    EXPECT_FALSE(take());
+    Hold one = holds.begin()->second;
     open_gate(one);
     return_gate(one);
-    EXPECT_EQ(take(), one);
-    EXPECT_EQ(one->state, Gate::closed);
-    for (Gate *gate : gates) return_gate(gate);
-    return_gate(nullptr);
+    Hold again = take();
+    EXPECT_EQ(again.gate, one.gate);
+    EXPECT_NE(again.ticket, one.ticket);
+    EXPECT_EQ(again->word & 7, Gate::closed);
+    for (auto &[gate, hold] : holds) return_gate(hold);
+    return_gate({});
 }
 
-TEST_F(GateTest, AJustReturnedOneIsNotTakenNext) {
-    // Its child may still be on its way out.
-    Gate *before = nullptr;
-    for (int n = 0; n < 100; n++) {
-        Gate *gate = take();
-        EXPECT_NE(gate, before);
-        return_gate(gate);
-        before = gate;
-    }
+TEST_F(GateTest, AChildThatLooksLateGoesThroughAGateThatIsAnothersByNow) {
+    Hold mine = take();
+    open_gate(mine);
+    return_gate(mine);
+    Hold another;
+    do {
+        if (another) return_gate(another);
+        another = take();
+    } while (another.gate != mine.gate);
+    EXPECT_EQ(wait_at_gate(mine, false), Passage::released);
+    EXPECT_EQ(another->word & 7, Gate::closed) << "and leaves it as it is";
+    return_gate(another);
+}
+
+TEST_F(GateTest, ARefusedThreadIsToldSo) {
+    Hold gate = take();
+    refuse_at_gate(gate);
+    EXPECT_EQ(wait_at_gate(gate, false), Passage::refused);
+    return_gate(gate);
 }
 
 TEST_F(GateTest, AForkedChildHasGatesOfItsOwn) {
-    Gate *mine = take();
+    Hold mine = take();
     pid_t child = fork();
     if (child == 0) {
         forget_inherited_gates();
-        std::set<Gate *> gates;
-        for (int n = 0; n < 64; n++) gates.insert(take());
-        bool complete = gates.size() == 64 && !gates.count(nullptr);
-        for (Gate *gate : gates) open_gate(gate);
+        std::map<Gate *, Hold> holds;
+        for (int n = 0; n < 64; n++) {
+            Hold hold = take();
+            holds.emplace(hold.gate, hold);
+        }
+        bool complete = holds.size() == 64 && !holds.count(nullptr);
+        for (auto &[gate, hold] : holds) open_gate(hold);
         _exit(complete ? 0 : 1);
     }
     int status = -1;
     EXPECT_EQ(waitpid(child, &status, 0), child);
     EXPECT_EQ(status, 0);
-    EXPECT_EQ(mine->state, Gate::closed) << "the child has opened its own only";
+    EXPECT_EQ(mine->word & 7, Gate::closed) << "the child has opened its own only";
     return_gate(mine);
 }
 
