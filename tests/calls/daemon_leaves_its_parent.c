@@ -8,8 +8,8 @@
  * main: exec exit free
  * needs: root
  */
-#include <dirent.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "shell_text.h"
 
@@ -96,6 +96,14 @@ static void with_a_file(void)
     CHECK_EQUAL(chroot("."), 0);
 }
 
+/* /dev/zero's number. */
+static void with_another_device(void)
+{
+    CHECK_EQUAL(unlink("dev/null"), 0);
+    CHECK_EQUAL(mknod("dev/null", S_IFCHR | 0666, makedev(1, 5)), 0);
+    CHECK_EQUAL(chroot("."), 0);
+}
+
 static void with_nothing(void)
 {
     CHECK(mkdir("empty", 0755) == 0 || errno == EEXIST);
@@ -112,6 +120,7 @@ int main(void)
     run("daemon(1, 1)", 1, 1, NULL);
     run("0 closed", 0, 0, with_a_low_number);
     run("/dev/null is a file", 0, 0, with_a_file);
+    run("/dev/null is another device", 0, 0, with_another_device);
     run("no /dev/null", 0, 0, with_nothing);
     return 0;
 }

@@ -92,6 +92,23 @@ static void note_writing(void)
     printf(" = %x\n", (unsigned)pclose(stream));
 }
 
+/* A pipe takes a part only, when nobody reads and the program does not want to wait. */
+static void note_a_full_pipe(void)
+{
+    static char block[200000];
+    FILE *stream = popen("echo $$ >stopped.; mv stopped. stopped; kill -STOP $$", "w");
+
+    CHECK(stream != NULL);
+    while (access("stopped", F_OK) != 0)
+        sched_yield();
+    CHECK_EQUAL(fcntl(fileno(stream), F_SETFL, O_WRONLY | O_NONBLOCK), 0);
+    errno = 0;
+    show("fwrite", (long)fwrite(block, 1, sizeof block, stream));
+    show("ferror", ferror(stream));
+    CHECK_EQUAL(kill(atoi(take_text("stopped")), SIGKILL), 0);
+    printf(" = %x\n", (unsigned)pclose(stream));
+}
+
 /* Which of the first descriptors the command has, and what kind they are. */
 static const char show_files[] =
     "for i in 0 1 2 3 4 5 6 7 8 9; do [ -e /proc/$$/fd/$i ] && echo $i $(stat -Lc %F /proc/$$/fd/$i); done >files";
@@ -181,6 +198,7 @@ static void run_all(void)
     note_modes();
     note_reading();
     note_writing();
+    note_a_full_pipe();
     note_inheritance();
     for (int without = 1; without <= 3; without++) {
         note_low_numbers("r", without);
