@@ -118,8 +118,6 @@ void abandon_vfork(Thread &thread, VforkLevel &level, const CreateCall &call);
 // what its creator has to know; null otherwise. The gate is given back by finish_suspended_child().
 void arrive_in_suspended_child(Thread &thread, VforkLevel &level, const CreateCall &call, const Hold &verdict);
 long finish_suspended_child(Thread &thread, VforkLevel &level, const CreateCall &call, const Hold &verdict, long result);
-// The level whose child is `pid`, from the top down.
-VforkLevel *level_of(Thread &thread, pid_t pid);
 
 // --- image
 

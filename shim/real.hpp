@@ -80,5 +80,6 @@ struct Genuine<R(A...), name, version> {
 #undef VARIADIC
 
 inline constexpr Genuine<int(int (*)(void *), void *, int, void *, pid_t *, void *, pid_t *), "clone", ""> clone;
+inline constexpr Genuine<long(long, long, long, long, long, long, long), "syscall", ""> syscall;
 
 }  // namespace taskwatch::real

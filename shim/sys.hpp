@@ -9,6 +9,10 @@
 #include <cerrno>
 #include <cstdint>
 
+#if !defined(__x86_64__)
+#include "real.hpp"
+#endif
+
 namespace taskwatch::sys {
 
 #if defined(__x86_64__)
@@ -32,8 +36,11 @@ template <typename... Args>
 
 template <typename... Args>
 inline long call(long number, Args... args) {
+    static_assert(sizeof...(Args) <= 6);
+    long a[6] = {(long)args...};
     int saved = errno;
-    long result = ::syscall(number, args...);
+    // libc's: the exported one is our own.
+    long result = real::syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
     if (result == -1) result = -errno;
     errno = saved;
     return result;

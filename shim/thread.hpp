@@ -18,8 +18,8 @@ namespace taskwatch {
 
 struct Creation;
 
-// A vfork child that runs on this thread's memory. The array is a stack; the parent finds its own
-// level by the pid it gets back, because the child's changes to `depth` are the parent's too.
+// A vfork child that runs on this thread's memory. The array is a stack; the parent keeps its own level
+// over the system call, because the child's changes to `depth` are the parent's too.
 struct VforkLevel {
     Task child;
     sys::SignalMask mask;     // the program's, before INIT

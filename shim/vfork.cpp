@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Lifecycle: a child that runs on its creator's memory and thread-local storage while the kernel
 // suspends the creator: vfork, and our own posix_spawn. CLONE runs on the child's side. What the child
-// changes here the parent puts back: it finds its own level by the pid it gets.
+// changes here the parent puts back.
 #include <sched.h>
 
 #include <cerrno>
@@ -106,12 +106,6 @@ void arrive_in_vfork_child(Thread &thread, VforkLevel &level, const CreateCall &
     // Stopped: let the parent go on while this process still lives, so that it can end us unseen.
     if (decide_in_vfork_child(thread, level, call, sys::getpid()) != 0) veto_make_dormant();
     unblock(thread, level);
-}
-
-VforkLevel *level_of(Thread &thread, pid_t pid) {
-    for (uint32_t i = thread.depth; i > 0; i--)
-        if (thread.levels[i - 1].child.pid == pid) return &thread.levels[i - 1];
-    return nullptr;
 }
 
 long finish_vfork(Thread &thread, VforkLevel &level, const CreateCall &call, long result) {

@@ -33,24 +33,20 @@ EXPORT pid_t _Fork() noexcept {
 
 #if defined(__x86_64__)
 
-// 0: watched; 1: not; negative: refused with that errno.
-extern "C" int taskwatch_before_vfork() {
+// The level, which the assembly keeps in a register for both sides; 0: not watched; negative: refused with
+// that errno.
+extern "C" long taskwatch_before_vfork() {
     Thread &thread = self();
-    if (thread.in_callback || !wanted(mask_life) || process.quiet) return 1;
+    if (thread.in_callback || !wanted(mask_life) || process.quiet) return 0;
     int error;
-    if (begin_vfork(thread, vfork_call, &error)) return 0;
-    return error ? -error : 1;
+    VforkLevel *level = begin_vfork(thread, vfork_call, &error);
+    return level ? reinterpret_cast<long>(level) : -error;
 }
 
-extern "C" void taskwatch_vfork_child() {
-    Thread &thread = self();
-    arrive_in_vfork_child(thread, thread.levels[thread.depth - 1], vfork_call);
-}
+extern "C" void taskwatch_vfork_child(VforkLevel *level) { arrive_in_vfork_child(self(), *level, vfork_call); }
 
-extern "C" long taskwatch_vfork_parent(long result) {
-    Thread &thread = self();
-    VforkLevel *level = result > 0 ? level_of(thread, (pid_t)result) : &thread.levels[thread.depth - 1];
-    return level ? finish_vfork(thread, *level, vfork_call, result) : result;
+extern "C" long taskwatch_vfork_parent(long result, VforkLevel *level) {
+    return finish_vfork(self(), *level, vfork_call, result);
 }
 
 #else

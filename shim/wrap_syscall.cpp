@@ -75,9 +75,9 @@ Next change(SystemCall &c, const char *name, uint32_t event, bool reads_back = f
 bool is_alone(Task &task) {
     if (task.tgid != process.main.tgid) return false;
     if (process.live_threads.fetch_sub(1, std::memory_order_acq_rel) > 1) return false;
-    struct stat of_threads;
-    if (process.quiet || sys::call(SYS_stat, "/proc/self/task", &of_threads) != 0) return true;
-    return of_threads.st_nlink <= 3;  // ".", ".." and this one
+    struct statx of_threads;
+    if (process.quiet || sys::call(SYS_statx, AT_FDCWD, "/proc/self/task", 0, STATX_NLINK, &of_threads) != 0) return true;
+    return of_threads.stx_nlink <= 3;  // ".", ".." and this one
 }
 
 // Not for the thread of a process that is no task of its own here: what ends is not the process.
@@ -144,4 +144,23 @@ Next decide(SystemCall &c) {
 
 }  // namespace
 
+#if defined(__x86_64__)
+
 extern "C" [[gnu::visibility("hidden")]] Next taskwatch_system_call(SystemCall *c) { return decide(*c); }
+
+#else
+
+// Without assembly for this machine: no child that comes back on another stack or on its creator's is told of.
+EXPORT long syscall(long number, ...) noexcept {
+    SystemCall c;
+    c.number = number;
+    va_list rest;
+    va_start(rest, number);
+    // All six, as libc does: what is not there is not read by the kernel.
+    for (long &argument : c.a) argument = va_arg(rest, long);
+    va_end(rest);
+    if (decide(c) != Next::done) return real::syscall(number, c.a[0], c.a[1], c.a[2], c.a[3], c.a[4], c.a[5]);
+    return with_errno(c.result);
+}
+
+#endif

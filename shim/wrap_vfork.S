@@ -23,12 +23,12 @@ __vfork:
         endbr64
         sub     $8, %rsp                /* calls want the stack aligned */
         .cfi_adjust_cfa_offset 8
-        call    taskwatch_before_vfork  /* 0 watched, 1 not, < 0 refused: -errno */
+        call    taskwatch_before_vfork  /* the level; 0 not watched; < 0: -errno */
         add     $8, %rsp
         .cfi_adjust_cfa_offset -8
-        test    %eax, %eax
+        test    %rax, %rax
         js      .Lfailed
-        mov     %eax, %esi              /* kept by the kernel, like rdi */
+        mov     %rax, %rsi              /* kept by the kernel, like rdi */
 
         pop     %rdi
         .cfi_adjust_cfa_offset -8
@@ -39,14 +39,14 @@ __vfork:
         .cfi_adjust_cfa_offset 8
         .cfi_offset %rip, -8
 
-        test    %esi, %esi
-        jnz     .Lreturn                /* not watched: as libc's */
+        test    %rsi, %rsi
+        jz      .Lreturn                /* not watched: as libc's */
         sub     $8, %rsp
         .cfi_adjust_cfa_offset 8
         test    %rax, %rax
         jz      .Lchild
         mov     %rax, %rdi
-        call    taskwatch_vfork_parent  /* pid or -errno in, the same out */
+        call    taskwatch_vfork_parent  /* pid or -errno and the level in, pid or -errno out */
         add     $8, %rsp
         .cfi_adjust_cfa_offset -8
 .Lreturn:
@@ -55,6 +55,7 @@ __vfork:
         ret
 .Lchild:
         .cfi_adjust_cfa_offset 8
+        mov     %rsi, %rdi
         call    taskwatch_vfork_child
         xor     %eax, %eax
         add     $8, %rsp

@@ -11,7 +11,7 @@
 
 #include "check.h"
 
-static const struct way {
+__attribute__((unused)) static const struct way {
     const char *name;
     long number;
     uint64_t flags;
@@ -30,7 +30,7 @@ static const struct way {
 #define WAYS (sizeof ways / sizeof *ways)
 
 /* The ways of a child that gets a stack. */
-static const struct way stacked_ways[] = {
+__attribute__((unused)) static const struct way stacked_ways[] = {
     {"SYS_clone", SYS_clone, 0, 0},
     {"SYS_clone3", SYS_clone3, 0, 0},
     {"SYS_clone", SYS_clone, CLONE_VFORK, 0},
