@@ -69,10 +69,12 @@ bool find_hidden(pid_t pid, bool consume) {
     for (std::atomic<uint64_t> &slot : hidden) {
         uint64_t entry = slot.load();
         if (entry == 0) continue;
-        if (time_left(entry, now) < 0)
+        if (time_left(entry, now) < 0) {
             remove(slot, entry);
-        else if (pid_of(entry) == pid && !found)
-            found = !consume || remove(slot, entry);
+            continue;
+        }
+        // Again if it changes meanwhile: the vetoing thread gives it its lapse when another one has the corpse.
+        for (; pid_of(entry) == pid && !found; entry = slot.load()) found = !consume || remove(slot, entry);
     }
     return found;
 }

@@ -39,8 +39,8 @@ def declared(header):
 
 def main():
     root, library = sys.argv[1:3]
-    listed = set(subprocess.run([sys.executable, f"{root}/shim/version_map.py", "--names", f"{root}/shim/functions.def"],
-                                check=True, stdout=subprocess.PIPE, text=True).stdout.split())
+    command = [sys.executable, f"{root}/shim/version_map.py", "--names", f"{root}/shim/functions.def"]
+    listed = set(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split())
     seen, defaults = exported(library)
     differ("exports", seen, listed)
     differ("default versions", defaults, {"posix_spawn@@GLIBC_2.15", "posix_spawnp@@GLIBC_2.15"})
@@ -53,7 +53,8 @@ def main():
     for name, _, version in sorted(wrapped):
         if not re.search(rf" {re.escape(name)}@@?{re.escape(version) or '.'}", libc):
             failures.append(f"libc has no {name} {version}")
-    calls = "".join(read(entry.path) for entry in os.scandir(f"{root}/tests/calls") if entry.name.endswith((".c", ".h")))
+    calls = "".join(read(entry.path) for entry in os.scandir(f"{root}/tests/calls")
+                    if entry.name.endswith((".c", ".h")))
     registered_by_libc = {"__libc_start_main", "__register_atfork", "__cxa_atexit", "__cxa_at_quick_exit"}
     for name in sorted({name for name, _, _ in wrapped} - registered_by_libc):
         if not re.search(rf'\b{name}\(|"{name}"', calls):

@@ -18,7 +18,7 @@ try() { # COMPILER LANGUAGE STANDARD FILE
 compilers=0
 for family in gcc:g++ clang:clang++; do
     c=${family%:*} cxx=${family#*:}
-    command -v "$c" >/dev/null && command -v "$cxx" >/dev/null || continue
+    if ! command -v "$c" >/dev/null || ! command -v "$cxx" >/dev/null; then continue; fi
     compilers=$((compilers + 1))
     for standard in c99 c11 c17; do
         try "$c" c "$standard" "$folder/layout.c"

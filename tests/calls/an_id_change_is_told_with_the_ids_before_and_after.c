@@ -37,7 +37,8 @@ int main(void)
             _exit(0);
         }
         CHECK_EQUAL(status_of(child), 0);
-        EXPECT_TASK(child, of_users ? "init clone uid uid+unchanged exit free" : "init clone gid gid+unchanged exit free");
+        EXPECT_TASK(child, of_users ? "init clone uid uid+unchanged exit free"
+                                    : "init clone gid gid+unchanged exit free");
     }
     return 0;
 }

@@ -40,7 +40,7 @@ int main(void)
 
     pids[0] = vfork();
     if (pids[0] == 0) {
-        for (int i = 0; i < 40; i++) {
+        for (volatile int i = 0; i < 40; i++) {
             pids[1] = vfork();
             if (pids[1] == 0)
                 _exit(4);

@@ -66,7 +66,8 @@ int main(void)
         exit(7);
     memset(&info, 0, sizeof info);
     show("looked at", waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), &info.si_status, 0);
-    printf("pid %d signal %d code %d uid %d\n", info.si_pid == child, info.si_signo, info.si_code, info.si_uid == getuid());
+    printf("pid %d signal %d code %d uid %d\n", info.si_pid == child, info.si_signo, info.si_code,
+           info.si_uid == getuid());
     show("without a status", wait3(NULL, 0, NULL), &none, child);
     show("nothing left", wait3(&status, WNOHANG, NULL), &status, child);
     child = fork();

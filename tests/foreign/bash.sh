@@ -1,4 +1,6 @@
+#!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=all  # odd constructs are what is under test
 # What bash does with processes: pipelines, substitutions, jobs, traps, signals, exec, coprocesses.
 set -u
 echo one two three | tr ' ' '\n' | sort -r | while read -r word; do echo "<$word>"; done

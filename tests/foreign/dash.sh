@@ -1,4 +1,6 @@
+#!/bin/dash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=all  # odd constructs are what is under test
 # The same in dash, which vforks.
 set -u
 echo one two | tr a-z A-Z | cat

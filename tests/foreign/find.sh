@@ -1,4 +1,6 @@
+#!/bin/sh
 # SPDX-License-Identifier: MIT
+# shellcheck disable=all  # odd constructs are what is under test
 # find with a child for each file, for many, and in a folder; failing ones.
 mkdir -p a/b c
 for n in 1 2 3 4 5 6 7 8; do echo "$n" >"a/b/file$n"; done

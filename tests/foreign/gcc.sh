@@ -1,4 +1,6 @@
+#!/bin/sh
 # SPDX-License-Identifier: MIT
+# shellcheck disable=all  # odd constructs are what is under test
 # The driver: preprocessor, assembler and linker as children, with pipes, with its own link-time workers, and
 # with errors from each of them.
 echo 'int twice(int x) { return 2 * x; }' >a.c

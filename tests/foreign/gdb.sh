@@ -1,4 +1,6 @@
+#!/bin/sh
 # SPDX-License-Identifier: MIT
+# shellcheck disable=all  # odd constructs are what is under test
 # A debugger that follows the child of a fork, and one that follows the parent.
 cat >program.c <<'C'
 #include <stdio.h>

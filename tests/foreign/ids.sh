@@ -1,4 +1,6 @@
+#!/bin/sh
 # SPDX-License-Identifier: MIT
+# shellcheck disable=all  # odd constructs are what is under test
 # Programs that become somebody else, as root.
 setpriv --reuid 65534 --regid 65534 --clear-groups id -u
 setpriv --reuid 65534 --regid 65534 --clear-groups sh -c 'id -g; exit 3'

@@ -1,4 +1,6 @@
+#!/bin/sh
 # SPDX-License-Identifier: MIT
+# shellcheck disable=all  # odd constructs are what is under test
 # A parallel build of twelve files, with a failing rule, recursion, and $(shell).
 for n in 1 2 3 4 5 6 7 8 9 10 11 12; do
     echo "int f$n(void) { return $n; }" >"f$n.c"

@@ -1,4 +1,6 @@
+#!/bin/sh
 # SPDX-License-Identifier: MIT
+# shellcheck disable=all  # odd constructs are what is under test
 # xargs with two at a time, with failing and killed children.
 seq 60 | xargs -P2 -n1 echo | sort -n | tail -3
 seq 40 | xargs -P2 -I{} sh -c 'echo $(({} * 2))' | sort -n | head -3
