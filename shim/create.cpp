@@ -15,6 +15,8 @@ namespace taskwatch {
 namespace {
 
 void free_refused(Thread &thread, Creation &c) {
+    // Somebody who found the child dead may have told its end already.
+    if (!ledger.claim_end(c.child)) return;
     if (process.wants(WATCH_MASK_FREE)) {
         task_watch record = make_record(c.child, c.call.name, thread);
         record.clone_flags = c.call.flags;

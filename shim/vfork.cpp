@@ -16,6 +16,8 @@ namespace taskwatch {
 namespace {
 
 void free_refused(Thread &thread, VforkLevel &level, const CreateCall &call, int error) {
+    // Somebody who found the child dead may have told its end already.
+    if (!ledger.claim_end(level.child)) return;
     if (process.wants(WATCH_MASK_FREE)) {
         task_watch record = make_record(level.child, call.name, thread);
         record.clone_flags = call.flags;

@@ -63,6 +63,6 @@ int main(void)
         check(&stacked_ways[i], 1, WATCH_MASK_CLONE, "init clone free");
     }
     sigprocmask(SIG_SETMASK, NULL, &after);
-    CHECK_EQUAL(memcmp(&mask, &after, sizeof mask), 0);
+    CHECK_EQUAL(memcmp(&mask, &after, 8), 0); /* libc writes the kernel's part */
     return 0;
 }
