@@ -121,6 +121,7 @@ class Case:
                 wrong.append(f"{what}: {seen}, expected: {expected}")
 
         bare = self.run(False) if self.one("compare") == "bare" else None
+        others = segments()  # of processes that had our pid before us, among them
         status, out, err, pid = self.run(True)
         if status == SKIPPED:
             self.skipped = out.strip()
@@ -145,7 +146,7 @@ class Case:
                 faults.append(f"the program's own task: {told}, expected: {self.one('main')}")
             if faults:
                 wrong += [f"{name}: {fault}" for fault in faults] + [records.describe(seen)]
-        left = segments_of(pid)
+        left = [segment for segment in segments(pid) if segment not in others]
         if int(self.one("owed", "0")) == 0 and left:
             wrong.append(f"memory of the session is left: {left}")
         for segment in left:
@@ -153,10 +154,11 @@ class Case:
         return wrong
 
 
-def segments_of(pid):
-    """Ids of the System V segments that this process made."""
+def segments(maker=None):
+    """Ids of the System V segments that this process made, or of all."""
     with open("/proc/sysvipc/shm", encoding="ascii") as stream:
-        return [line.split()[1] for line in stream.readlines()[1:] if line.split()[4] == str(pid)]
+        rows = [line.split() for line in stream.readlines()[1:]]
+    return [row[1] for row in rows if maker is None or row[4] == str(maker)]
 
 
 def skip(why):
