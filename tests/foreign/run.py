@@ -67,7 +67,7 @@ print(os.system("exit 5") >> 8, os.popen("echo popen").read())
 p = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={})
 print(p.communicate(b"through")[0], p.returncode)
 pid = os.posix_spawn("/bin/echo", ["echo", "spawned"], os.environ)
-print(os.wait() == (pid, 0))
+print(os.waitpid(pid, 0)[1])
 PY
         python3 -u p.py
     """),
