@@ -6,7 +6,7 @@ PROGRAM checks what it can see itself (tests/lib/check.h). What is to be set up 
 when it is gone, is said in its first comment, "key: value" a line:
 
   recorder: second: third:   options of these watchers beside file=
-  watchers:     those that are loaded: recorder
+  watchers:     those that are loaded, "{build}" is this test's folder: recorder
   environment:  NAME=value, once a line
   status:       exit status, or a signal's name: 0
   stdout: stderr:   one line of it each: nothing. "stdout: any" is not looked at
@@ -76,8 +76,8 @@ class Case:
         if watched:
             names = self.one("watchers", "recorder").split()
             result |= {"LD_PRELOAD": self.library, "TASKWATCH_PATH": self.recorders,
-                       "TASKWATCH_WATCHERS": ":".join(names)}
-            for name in names:
+                       "TASKWATCH_WATCHERS": ":".join(names).replace("{build}", result["TEST_BUILD"])}
+            for name in filter(RECORDERS.__contains__, names):
                 options = self.one(name)
                 result["TASKWATCH_" + name.upper()] = f"file={self.path(name)}" + ("," + options if options else "")
         for pair in self.said.get("environment", []):
@@ -99,6 +99,10 @@ class Case:
             os.killpg(process.pid, signal.SIGKILL)
             out, err = process.communicate()
             err += f"timed out after {TIME_LIMIT} s\n"
+        finally:
+            # This runner is being ended, and its program is in a session of its own.
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
         return process.returncode, out, err, process.pid
 
     def expected_status(self):
@@ -167,6 +171,7 @@ def skip(why):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     case = Case(*map(os.path.realpath, sys.argv[1:5]), sys.argv[5:])
     try:
         if case.one("needs") == "root" and os.geteuid() != 0:
