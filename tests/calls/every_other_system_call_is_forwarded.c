@@ -18,7 +18,8 @@ static void say(const char *what, long result)
     errno = 77;
 }
 
-#define SAY(number, ...) say(#number, syscall(number, ##__VA_ARGS__))
+#define SAY(number, ...) say(#number, syscall(number, __VA_ARGS__))
+#define SAY_ALONE(number) say(#number, syscall(number)) /* without arguments */
 
 int main(void)
 {
@@ -51,10 +52,10 @@ int main(void)
     SAY(SYS_getpriority, PRIO_PROCESS, 0);
     SAY(SYS_lseek, zero, -1L, SEEK_SET);
     /* No such system calls: around the table's end, beyond 32 bits. */
-    SAY(511);
-    SAY(512);
-    SAY(100000);
-    SAY(-1);
+    SAY_ALONE(511);
+    SAY_ALONE(512);
+    SAY_ALONE(100000);
+    SAY_ALONE(-1);
     say("beyond 32 bits", syscall((1L << 40) | SYS_close, -1));
 
     /* Watched, and refused by the kernel. */
