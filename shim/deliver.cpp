@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Lifecycle: who acts, what the record says, and one walk with the program's state kept.
 #include <pthread.h>
+#include <sys/sdt.h>
 
 #include <cerrno>
 
@@ -104,7 +105,11 @@ WalkResult deliver(Thread &thread, unsigned long action, task_watch &record, con
         walk.ignore_stop = true;
         walk.offender = warn_of_stop_from_free;
     }
+    // Probes for bpftrace, perf and gdb: one nop each, and a note in the file that says where the arguments are. No
+    // semaphore, which the tracer would count in the program's memory and we would load at each event.
+    STAP_PROBE4(taskwatch, walk_begin, action, record.pid, record.id, record.call);
     WalkResult result = chain.walk(walk, record, thread.pins);
+    STAP_PROBE4(taskwatch, walk_end, action, record.pid, record.id, result.value);
     thread.in_callback--;
     if (!thread.foreign_tls) pthread_setcancelstate(cancel_state, nullptr);
     errno = saved_errno;

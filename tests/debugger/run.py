@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The library under gdb: unwinding at each instruction of vfork and syscall, and the held child under a debugger.
+"""The library under gdb: unwinding at each instruction of vfork and syscall, the held child under a debugger, probes.
 
     run.py PROGRAM LIBRARY WATCHER_FOLDER
 
@@ -48,13 +48,35 @@ gdb.execute("kill")
 """
 
 
-def gdb(script, arguments):
+# Stops at the library's probes and prints their arguments.
+PROBES = """
+import gdb
+gdb.execute("set pagination off")
+gdb.execute("set breakpoint pending on")
+begin, end = (gdb.Breakpoint("-probe-stap taskwatch:" + name) for name in ("walk_begin", "walk_end"))
+gdb.execute("run")
+begun = 0
+while gdb.selected_inferior().pid:
+    action, pid, task = (int(gdb.parse_and_eval("$_probe_arg%d" % i)) for i in range(3))
+    if begin.hit_count > begun:
+        print("PROBE begin", hex(action), pid, task, gdb.parse_and_eval("(char *)$_probe_arg3").string())
+    else:
+        print("PROBE end", hex(action), pid, task, int(gdb.parse_and_eval("$_probe_arg3")))
+    begun = begin.hit_count
+    gdb.execute("continue", to_string=True)
+"""
+
+
+def gdb(script, arguments, more_watchers=None):
     environment = dict(os.environ, LC_ALL="C", DEBUGINFOD_URLS="")
     with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
         file.write(script)
         file.flush()
         variables = {"LD_PRELOAD": LIBRARY, "TASKWATCH_PATH": WATCHERS, "TASKWATCH_WATCHERS": "busy",
                      "TASKWATCH_BUSY": "us=0"}
+        for name, options in (more_watchers or {}).items():
+            variables["TASKWATCH_WATCHERS"] += ":" + name
+            variables["TASKWATCH_" + name.upper()] = options
         settings = ["set startup-with-shell off"] + [f"set environment {k} {v}" for k, v in variables.items()]
         command = ["gdb", "-nx", "-batch"]
         for setting in settings:
@@ -90,6 +112,27 @@ gdb.execute("run")
     return "exited with code 05" in text, text
 
 
+def probes(more_watchers, expected):
+    """The probes that the program passes, without its process ids, which are told to be the right ones by being two."""
+    text = gdb(PROBES, ["fork"], more_watchers)
+    seen, pids = [], set()
+    for line in text.splitlines():
+        if line.startswith("PROBE"):
+            _, side, action, pid, task, last = line.split()
+            pids.add(int(pid))
+            seen.append(f"{side} {action} {task} {last}")
+    pids.discard(0)  # INIT's: there is none yet
+    text += "\nexpected:\n" + "\n".join(expected)
+    return seen == expected and len(pids) == (1 if more_watchers else 2), text
+
+
+EACH_EVENT = ["begin 0x40003 1 execve", "end 0x40003 1 0", "begin 0x1 2 fork", "end 0x1 2 0", "begin 0x2 2 fork",
+              "end 0x2 2 0", "begin 0xfffe 1 exit", "end 0xfffe 1 0", "begin 0xffff 1 exit", "end 0xffff 1 0"]
+# NOTIFY_STOP_MASK | EAGAIN, as notifier_from_errno() packs it; what fork's failure makes of it is FREE.
+STOPPED_INIT = (EACH_EVENT[:2] + ["begin 0x1 2 fork", f"end 0x1 2 {0x8000 | 1 + 11}", "begin 0xffff 2 fork",
+                                  "end 0xffff 2 0"] + EACH_EVENT[6:])
+
+
 def main():
     tests = [
         ("a backtrace is right at each instruction of vfork in the parent", lambda: unwinding("parent")),
@@ -101,6 +144,8 @@ def main():
         ("a backtrace is right at each instruction of a raw clone in the parent", lambda: unwinding("parent", "syscall-clone")),
         ("a backtrace is right at each instruction of a raw clone in the child", lambda: unwinding("child", "syscall-clone", allowed=2)),
         ("a debugger that follows a forked child sees it end", held_child),
+        ("a walk of each event passes its probes", lambda: probes({}, EACH_EVENT)),
+        ("a probe tells who stopped what", lambda: probes({"fault": "on=init"}, STOPPED_INIT)),
     ]
     print(f"1..{len(tests)}")
     failed = False
