@@ -75,3 +75,8 @@ EXPORT uint64_t taskwatch_lost(int *error) { return ledger.lost(error); }
 EXPORT int taskwatch_once(const notifier_block *nb, unsigned int key) {
     return key < 31 && ledger.once(nb ? name_of_block(nb) : nullptr, key);
 }
+
+EXPORT int taskwatch_fail_session(const notifier_block *nb) {
+    if (!nb) return -EINVAL;
+    return ledger.fail(name_of_block(nb)) ? 0 : -ENOENT;
+}

@@ -78,6 +78,7 @@ struct Ledger::Header {
     std::atomic<uint64_t> said[16];     // texts that were printed, by their hash; 0: free
     std::atomic<int32_t> extension_ids[max_extensions];
     std::atomic<uint32_t> growing;
+    std::atomic<uint32_t> failed;       // by which watchers: a bit a column, the highest: one without a column
     std::atomic<uint32_t> lowest;       // no slot below it was free a moment ago: where the search starts
     struct Column {
         std::atomic<uint32_t> claimed;  // 0 free, 1 being named, 2 named
@@ -589,6 +590,32 @@ bool Ledger::once_said(const char *text) {
         if (seen == hash) return false;
     }
     return true;
+}
+
+bool Ledger::fail(const char *watcher) {
+    if (!attached()) return false;
+    int column = column_of(watcher);
+    header()->failed.fetch_or(1u << (column >= 0 ? column : 31), std::memory_order_acq_rel);
+    return true;
+}
+
+bool Ledger::failed() const {
+    return attached() && header()->failed.load(std::memory_order_acquire) != 0;
+}
+
+bool Ledger::failed_by(unsigned n, char (&ret_name)[32]) const {
+    static_assert(sizeof ret_name == name_bytes);
+    if (!attached()) return false;
+    uint32_t failed = header()->failed.load(std::memory_order_acquire);
+    for (unsigned i = 0; i < columns; i++) {
+        if (!(failed & 1u << i) || n--) continue;
+        memcpy(ret_name, header()->column[i].name, name_bytes);
+        ret_name[name_bytes - 1] = '\0';
+        for (char *c = ret_name; *c; c++)
+            if (*c <= ' ' || *c > '~') *c = '?';
+        return true;
+    }
+    return false;
 }
 
 void Ledger::count_lost(int error) {

@@ -88,6 +88,12 @@ class Ledger {
     bool list_is_good(const char *watchers, const char *folders) const;
     void set_good_list(const char *watchers, const char *folders);
 
+    // The session has failed in this watcher's eyes. False without a session.
+    bool fail(const char *watcher);
+    bool failed() const;
+    // The n-th watcher that says so, copied and printable; false: there are no more. For the launcher's last line.
+    bool failed_by(unsigned n, char (&ret_name)[32]) const;
+
     void count_lost(int error);
     uint64_t lost(int *ret_error) const;
     // Events wanted by any process of the session, WATCH_MASK_ bits.

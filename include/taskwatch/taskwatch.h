@@ -277,6 +277,18 @@ uint64_t taskwatch_lost(int *error);
  */
 int taskwatch_once(const struct notifier_block *nb, unsigned int key);
 
+/*
+ * This watcher's verdict on the whole session: it has failed, whatever the program's own status will
+ * be. Nothing happens to any task; when the program has ended, the launcher names the watcher and exits
+ * with TASKWATCH_FAILED_STATUS, or what its --error-exitcode= says, instead of the program's status. Cannot be taken
+ * back; once is as good as often. What was found the watcher writes itself, before or after.
+ *
+ * Returns 0, -EINVAL for a NULL `nb`, or -ENOENT without a session: then nobody will know. A session without
+ * the launcher's supervisor has nobody either who acts on it. Async-signal-safe, any context.
+ */
+int taskwatch_fail_session(const struct notifier_block *nb);
+#define TASKWATCH_FAILED_STATUS 88
+
 /* ------------------------------------------------------------------------------------------------
  * A watcher as a loadable object
  *

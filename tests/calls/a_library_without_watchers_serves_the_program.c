@@ -43,6 +43,8 @@ int main(void)
     CHECK_EQUAL(taskwatch_once(&block, 3), 0);
     CHECK_EQUAL(taskwatch_once(&block, 4), 1);
     CHECK_EQUAL(taskwatch_sweep(), 0);
+    CHECK_EQUAL(taskwatch_fail_session(&block), -ENOENT);
+    CHECK_EQUAL(taskwatch_fail_session(NULL), -EINVAL);
     CHECK_EQUAL(unregister_task_watcher(&block), 0);
     return 0;
 }

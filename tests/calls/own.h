@@ -16,5 +16,6 @@
 #pragma weak taskwatch_sweep
 #pragma weak taskwatch_once
 #pragma weak taskwatch_lost
+#pragma weak taskwatch_fail_session
 
 #endif

@@ -229,6 +229,31 @@ TEST_F(LedgerTest, TheLastTaskKnowsThatItIs) {
     EXPECT_EQ(session->living(), 0u);
 }
 
+TEST_F(LedgerTest, AnyProcessCanFailTheSessionInItsWatchersName) {
+    char name[32];
+    auto other = another();
+    EXPECT_FALSE(session->failed());
+    EXPECT_FALSE(session->failed_by(0, name));
+    ASSERT_NE(session->shared("bystander", 8), nullptr);
+    EXPECT_TRUE(other->fail("privdrop"));
+    EXPECT_TRUE(session->fail("leak"));
+    EXPECT_TRUE(session->fail("leak"));
+    EXPECT_TRUE(session->failed());
+    ASSERT_TRUE(session->failed_by(0, name));
+    EXPECT_STREQ(name, "privdrop");
+    ASSERT_TRUE(other->failed_by(1, name));
+    EXPECT_STREQ(name, "leak");
+    EXPECT_FALSE(session->failed_by(2, name));
+}
+
+TEST_F(LedgerTest, AWatcherWithoutAColumnFailsTheSessionWithoutAName) {
+    char name[32];
+    for (const char *watcher : {"a", "b", "c", "d", "e", "f", "g", "h"}) (void)session->shared(watcher, 8);
+    EXPECT_TRUE(session->fail("ninth"));
+    EXPECT_TRUE(session->failed());
+    EXPECT_FALSE(session->failed_by(0, name));
+}
+
 TEST(LedgerWithoutSession, GivesIdsAndNothingElse) {
     auto alone = std::make_unique<Ledger>();
     Task a, b, found;
@@ -247,6 +272,8 @@ TEST(LedgerWithoutSession, GivesIdsAndNothingElse) {
     EXPECT_EQ(alone->living(), 0u);
     EXPECT_TRUE(alone->once("one", 1));
     EXPECT_FALSE(alone->once("one", 1));
+    EXPECT_FALSE(alone->fail("one"));
+    EXPECT_FALSE(alone->failed());
     alone->close_session();
 }
 

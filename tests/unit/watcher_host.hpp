@@ -43,6 +43,7 @@ struct WatcherHost {
     uint64_t lost = 0;
     int lost_error = 0;
     uint32_t once = 0;
+    unsigned failed = 0;
     char *text = nullptr;
     std::atomic<size_t> length = 0;
     alignas(64) char shared[TASKWATCH_SHARED_MAX] = {};
@@ -104,6 +105,12 @@ HOST_FUNCTION int taskwatch_once(const notifier_block *, unsigned key) {
     bool first = !(host.once & 1u << key);
     host.once |= 1u << key;
     return first;
+}
+
+HOST_FUNCTION int taskwatch_fail_session(const notifier_block *) {
+    if (!host.session) return -ENOENT;
+    host.failed++;
+    return 0;
 }
 
 HOST_FUNCTION void *taskwatch_shared(const notifier_block *, size_t bytes) {
