@@ -189,15 +189,9 @@ TEST(VetoHiddenTest, ErrnoIsUntouched) {
 
 // ---- the dormant child
 
-alignas(16) char child_stack[16384];
-pid_t make_dormant() {
-    auto child = [](void *) -> int { veto_make_dormant(); };
-    return clone(child, child_stack + sizeof child_stack, CLONE_VM | CLONE_VFORK | SIGCHLD, nullptr);
-}
-
 TEST(VetoDormantTest, TheParentResumesWhileTheChildLives) {
     for (int i = 0; i < 100; i++) {
-        pid_t c = make_dormant();
+        pid_t c = dormant_child();
         ASSERT_GT(c, 0);
         EXPECT_EQ(waitpid(c, nullptr, WNOHANG | __WALL), 0);
         EXPECT_EQ(kill(c, SIGTERM), 0) << "its signals are blocked: only SIGKILL ends it";
@@ -220,7 +214,7 @@ TEST(VetoLimitTest, WithoutASecondThreadTheVforkChildIsAnnounced) {
         if (setgroups(0, nullptr) || setresgid(lonely, lonely, lonely) || setresuid(lonely, lonely, lonely))
             return;
         if (setrlimit(RLIMIT_NPROC, &two)) return;
-        pid_t c = make_dormant();
+        pid_t c = dormant_child();
         s.tally.rounds = c > 0;
         sigset_t set;
         sigemptyset(&set);

@@ -97,4 +97,7 @@ void set_blocked(int signal, bool blocked);
 // A child like a fork's, with any exit signal.
 pid_t raw_fork(int exit_signal);
 
+// A vfork-like child that lets its parent go and lives on, for one of these at a time.
+pid_t dormant_child();
+
 }  // namespace stage

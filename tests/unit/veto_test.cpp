@@ -306,14 +306,8 @@ void with_exit_signal_usr1_and_sigwait(Stage &s) {
 
 // ---- vfork
 
-alignas(16) char child_stack[16384];
-pid_t make_dormant() {
-    auto child = [](void *) -> int { veto_make_dormant(); };
-    return clone(child, child_stack + sizeof child_stack, CLONE_VM | CLONE_VFORK | SIGCHLD, nullptr);
-}
-
 void with_a_dormant_child(Stage &s) {
-    s.make_c = make_dormant;
+    s.make_c = dormant_child;
     with_a_sleeper(s);
 }
 
