@@ -24,9 +24,10 @@ constinit ThreadStart pool[pool_size] = {};
 constinit std::atomic<bool> taken[pool_size] = {};
 constinit std::atomic<unsigned> turn{0};
 
-// The key's number decides who runs last in a round of destructors: the program's first 31 keys come before
-// ours, and are the numbers that they would be without us.
-constexpr unsigned keys_before_ours = 31;
+// The key's number decides who runs last in a round of destructors: the program's first keys come before ours,
+// and are the numbers that they would be without us. Not above this one: pthread_setspecific() allocates for
+// those, with the program's malloc, in a thread for which a sanitizer's runtime has not made its own state yet.
+constexpr pthread_key_t last_key_without_malloc = 31;  // PTHREAD_KEY_2NDLEVEL_SIZE - 1
 constinit pthread_key_t end_key = 0;
 constinit std::atomic<bool> have_key{false};
 
@@ -135,12 +136,17 @@ bool enter_thread(ThreadStart *record, ThreadStart &ret_copy) {
 }
 
 void watch_thread_ends() {
-    pthread_key_t keys[keys_before_ours + 1];
+    pthread_key_t keys[last_key_without_malloc + 1];
     unsigned count = 0;
-    while (count <= keys_before_ours && pthread_key_create(&keys[count], at_thread_end) == 0) count++;
-    if (count == 0) return;
-    end_key = keys[count - 1];
-    for (unsigned i = 0; i + 1 < count; i++) delete_key_genuinely(keys[i]);
+    // libc gives the lowest number that is free; the one beyond is taken only to see that it is.
+    while (count <= last_key_without_malloc && pthread_key_create(&keys[count], at_thread_end) == 0)
+        if (keys[count++] >= last_key_without_malloc) break;
+    unsigned ours = count;
+    while (ours > 0 && keys[ours - 1] > last_key_without_malloc) ours--;
+    for (unsigned i = 0; i < count; i++)
+        if (i + 1 != ours) delete_key_genuinely(keys[i]);
+    if (ours == 0) return;  // others hold them all: threads' ends are told on behalf
+    end_key = keys[ours - 1];
     have_key.store(true, std::memory_order_release);
     pthread_setspecific(end_key, &self());
 }
