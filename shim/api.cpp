@@ -2,11 +2,12 @@
 // Exported: what taskwatch.h offers to watchers and programs (the sink's functions are in sink.cpp).
 #include <taskwatch/taskwatch.h>
 
+#include "columns.hpp"
 #include "export.hpp"
-#include "ledger.hpp"
 #include "lifecycle.hpp"
 #include "loader.hpp"
 #include "process.hpp"
+#include "session.hpp"
 
 using namespace taskwatch;
 
@@ -14,7 +15,7 @@ EXPORT int register_task_watcher_events(notifier_block *nb, unsigned int mask) {
     if (self().in_vfork_child()) return -EBUSY;
     int error = chain.add(nb, mask, loading_name());
     if (error == 0) {
-        ledger.want(chain.wanted());
+        session.want(chain.wanted());
         update_wanted();
     }
     return -error;
@@ -61,22 +62,22 @@ EXPORT int notify_watchers(unsigned long val, void *v) {
 
 EXPORT void *taskwatch_cell(const task_watch *task, const notifier_block *nb) {
     if (!task || !nb || task->id == 0) return nullptr;
-    return ledger.cell_of(task->id, name_of_block(nb));
+    return columns.cell_of(task->id, name_of_block(nb));
 }
 
 EXPORT void *taskwatch_shared(const notifier_block *nb, size_t bytes) {
-    return nb ? ledger.shared(name_of_block(nb), bytes) : nullptr;
+    return nb ? columns.shared(name_of_block(nb), bytes) : nullptr;
 }
 
 EXPORT int taskwatch_sweep() { return sweep_dead(); }
 
-EXPORT uint64_t taskwatch_lost(int *error) { return ledger.lost(error); }
+EXPORT uint64_t taskwatch_lost(int *error) { return session.lost(error); }
 
 EXPORT int taskwatch_once(const notifier_block *nb, unsigned int key) {
-    return key < 31 && ledger.once(nb ? name_of_block(nb) : nullptr, key);
+    return key < 31 && columns.once(nb ? name_of_block(nb) : nullptr, key);
 }
 
 EXPORT int taskwatch_fail_session(const notifier_block *nb) {
     if (!nb) return -EINVAL;
-    return ledger.fail(name_of_block(nb)) ? 0 : -ENOENT;
+    return columns.fail(name_of_block(nb)) ? 0 : -ENOENT;
 }

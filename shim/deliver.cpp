@@ -6,9 +6,10 @@
 #include <cerrno>
 
 #include "clock.hpp"
-#include "ledger.hpp"
+#include "columns.hpp"
 #include "lifecycle.hpp"
 #include "message.hpp"
+#include "session.hpp"
 
 namespace taskwatch {
 
@@ -17,7 +18,7 @@ constinit Chain chain;
 
 uint32_t wanted_now() {
     if (process.config.disabled) return 0;
-    return chain.wanted() | ledger.wanted() | (ledger.attached() ? in_session : 0);
+    return chain.wanted() | session.wanted() | (session.attached() ? in_session : 0);
 }
 
 void update_wanted() {
@@ -75,7 +76,7 @@ task_watch make_record(const Task &task, const char *call, const Thread &thread)
     record.by = thread.tid;
     record.id = task.id;
     record.parent_id = task.parent_id;
-    record.session = ledger.session();
+    record.session = session.id();
     record.call = call;
     record.start_ns = task.start_ns;
     record.realtime_ns = realtime_ns();
@@ -86,7 +87,7 @@ task_watch make_record(const Task &task, const char *call, const Thread &thread)
 namespace {
 
 void warn_of_stop_from_free(const notifier_block *, const char *name) {
-    if (!ledger.once(name, 31)) return;
+    if (!columns.once(name, 31)) return;
     Line line;
     line << "watcher '" << name << "' returned STOP from FREE, which cannot be stopped: the others were called all the same";
     message(line);

@@ -8,6 +8,7 @@
 #include "ledger.hpp"
 #include "lifecycle.hpp"
 #include "loader.hpp"
+#include "session.hpp"
 
 namespace taskwatch {
 namespace {
@@ -44,7 +45,7 @@ void end_dead(void *, const Task &task) {
 // is among them, and would not know that it is while the dead are counted.
 void end_others(const Task &task) {
     if (ledger.living() <= 1 || process.quiet) return;
-    if (task.pid == ledger.root() || sys::call(SYS_kill, ledger.root(), 0) == -ESRCH) sweep_dead();
+    if (task.pid == session.root() || sys::call(SYS_kill, session.root(), 0) == -ESRCH) sweep_dead();
 }
 
 struct Others {
@@ -84,7 +85,7 @@ void end_task(Thread &thread, Task &task, const char *call, int status, bool gro
     if (group) finish_watchers(last ? TASKWATCH_FINI_SESSION : TASKWATCH_FINI_PROCESS);
     ledger.leave(task);
     // Under a seccomp filter the segment stays until the next session's founder finds it.
-    if (last && !process.quiet) ledger.close_session();
+    if (last && !process.quiet) session.close();
 }
 
 void end_on_behalf(const Task &task, int status, bool status_known, const char *call) {

@@ -10,7 +10,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "ledger.hpp"
+#include "session.hpp"
 #include "sys.hpp"
 
 namespace taskwatch {
@@ -86,7 +86,7 @@ struct ProcPath {
 // The same open file description as the first process has, of a socket too. EPERM: it may not be traced.
 [[gnu::noinline]] inline Outlet duplicate_from_root(int stream, const FileIdentity &identity) {
     constexpr long pidfd_open = 434, pidfd_getfd = 438;  // newer than some headers
-    long root = sys::call(pidfd_open, ledger.root(), 0);
+    long root = sys::call(pidfd_open, session.root(), 0);
     if (root < 0) return {root};
     Outlet found{-EBADF};
     Places places{stream};
@@ -108,7 +108,7 @@ struct ProcPath {
 [[gnu::noinline]] inline Outlet reopen_from_root(int stream, const FileIdentity &identity) {
     Places places{stream};
     for (int i = 0; i < Places::count; i++) {
-        ProcPath path(ledger.root(), places[i]);
+        ProcPath path(session.root(), places[i]);
         struct stat st;
         if (sys::call(SYS_newfstatat, AT_FDCWD, path.text, &st, 0) != 0 || identity_of(st) != identity ||
             S_ISREG(st.st_mode))
@@ -128,7 +128,7 @@ struct ProcPath {
 
 // For a process whose own number is something else, or open for reading only.
 [[gnu::noinline]] inline Outlet borrow_session_stream(int stream) {
-    const FileIdentity &identity = ledger.stream(stream);
+    const FileIdentity &identity = session.stream(stream);
     // The same terminal or pipe on the program's other output is as good.
     int other = 3 - stream;
     if (accepts(other, identity, Found::elsewhere_no_file)) return {other};
@@ -138,7 +138,7 @@ struct ProcPath {
 }
 
 inline Outlet session_stream(int stream) {
-    const FileIdentity &identity = ledger.stream(stream);
+    const FileIdentity &identity = session.stream(stream);
     if (identity == FileIdentity{}) return {-EBADF};
     if (is_file(stream, identity)) return {stream};
     return borrow_session_stream(stream);
@@ -146,11 +146,11 @@ inline Outlet session_stream(int stream) {
 
 // What it is, without opening it. False: it is out of sight.
 [[gnu::noinline]] inline bool look_at_session_stream(int stream, struct stat &ret_stat) {
-    const FileIdentity &identity = ledger.stream(stream);
+    const FileIdentity &identity = session.stream(stream);
     if (sys::call(SYS_fstat, stream, &ret_stat) == 0 && identity_of(ret_stat) == identity) return true;
     Places places{stream};
     for (int i = 0; i < Places::count; i++) {
-        ProcPath path(ledger.root(), places[i]);
+        ProcPath path(session.root(), places[i]);
         if (sys::call(SYS_newfstatat, AT_FDCWD, path.text, &ret_stat, 0) == 0 &&
             identity_of(ret_stat) == identity)
             return true;

@@ -18,7 +18,7 @@
 #include <atomic>
 
 #include "export.hpp"
-#include "ledger.hpp"
+#include "session.hpp"
 #include "process.hpp"
 #include "session_stream.hpp"
 #include "sys.hpp"
@@ -176,7 +176,7 @@ uint64_t file_number(long fd) {
 // record would be lost with this one.
 long write_record(taskwatch_sink &sink, long fd, const void *record, size_t length, const WriteSignals &signals) {
     std::atomic_ref<uint32_t> state(sink.state);
-    const uint64_t torn_file = ledger.torn_file();
+    const uint64_t torn_file = session.torn_file();
     const bool torn_by_another = torn_file != 0 && torn_file == file_number(fd);
     const bool new_line = torn_by_another || (state.load(std::memory_order_relaxed) & torn);
     const iovec parts[2] = {{const_cast<char *>("\n"), 1}, {const_cast<void *>(record), length}};
@@ -190,11 +190,11 @@ long write_record(taskwatch_sink &sink, long fd, const void *record, size_t leng
     }
     if ((size_t)result < length + new_line) {
         state.fetch_or(torn, std::memory_order_relaxed);
-        ledger.set_torn_file(file_number(fd));
+        session.set_torn_file(file_number(fd));
         return -EIO;
     }
     if (new_line) state.fetch_and(~torn, std::memory_order_relaxed);
-    if (torn_by_another) ledger.set_torn_file(0);
+    if (torn_by_another) session.set_torn_file(0);
     return 0;
 }
 
@@ -242,7 +242,7 @@ EXPORT int taskwatch_write(taskwatch_sink *sink, const void *record, size_t leng
     // Behind a seccomp filter each system call may be the one that kills, and no write is safe without the
     // others.
     long result = process.quiet ? -EPERM : write_to(*sink, record, length);
-    if (result < 0) ledger.count_lost((int)-result);
+    if (result < 0) session.count_lost((int)-result);
     return (int)result;
 }
 

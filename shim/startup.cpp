@@ -14,7 +14,7 @@
 #include <cstring>
 
 #include "environment.hpp"
-#include "ledger.hpp"
+#include "session.hpp"
 #include "lifecycle.hpp"
 #include "loader.hpp"
 #include "message.hpp"
@@ -37,7 +37,7 @@ constinit bool refused_any = false;
 
 void refuse(const char *what) {
     refused_any = true;
-    if (!ledger.once_said(what) && !process.config.strict) return;
+    if (!session.once_said(what) && !process.config.strict) return;
     Line line;
     line << what;
     message(line);
@@ -70,13 +70,13 @@ void find_own_folder() {
 
 void enter_session() {
     const char *name = process.config.session;
-    if (name && ledger.attach(name) == 0) return;
+    if (name && session.attach(name) == 0) return;
     pid_t self_pid = sys::getpid();
     // Alone, if no memory is to be had: ids, cells and what is done on behalf are lost, not the program.
-    if (ledger.found(self_pid) != 0) ledger.record_own_streams(self_pid);
+    if (session.found(self_pid) != 0) session.record_own_streams(self_pid);
     char value[64];
-    if (ledger.attached()) {
-        ledger.write_name(value);
+    if (session.attached()) {
+        session.write_name(value);
         (void)process.inheritance.set_session(value);
     }
 }
@@ -93,14 +93,14 @@ void start(char *const *envp) {
     if (!process.config.watchers || !*process.config.watchers) return;
     enter_session();
     find_own_folder();
-    bool loaded_before = ledger.list_is_good(process.config.watchers, process.config.path);
+    bool loaded_before = session.list_is_good(process.config.watchers, process.config.path);
     int refused = load_watchers(process.config, {.chain = &chain,
                                                  .envp = envp,
                                                  .own_folder = own_folder,
                                                  .loaded_before = loaded_before,
                                                  .refuse = refuse});
-    if (refused == 0 && !loaded_before) ledger.set_good_list(process.config.watchers, process.config.path);
-    ledger.want(chain.wanted());
+    if (refused == 0 && !loaded_before) session.set_good_list(process.config.watchers, process.config.path);
+    session.want(chain.wanted());
     watch_thread_ends();
     if (refused_any && process.config.strict) sys::call(SYS_exit_group, 125);
 }

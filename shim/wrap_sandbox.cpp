@@ -7,7 +7,7 @@
 #include <cstdarg>
 
 #include "export.hpp"
-#include "ledger.hpp"
+#include "session.hpp"
 #include "real.hpp"
 #include "system_call.hpp"
 
@@ -25,7 +25,7 @@ void before_filter() {
 void after_filter(bool installed) {
     if (installed) {
         process.quiet = true;
-        ledger.be_quiet();
+        session.memory.be_quiet();
     } else if (!process.quiet) {
         (void)process.inheritance.set("TASKWATCH_QUIET", "0");
     }

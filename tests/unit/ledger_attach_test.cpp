@@ -22,32 +22,32 @@ constexpr uid_t nobody = 65534;
 class AttachTest : public testing::Test {
   protected:
     void SetUp() override {
-        ASSERT_EQ(session->found(getpid()), 0);
+        ASSERT_EQ(member->session.found(getpid()), 0);
         char text[64];
-        session->write_name(text);
+        member->session.write_name(text);
         name = text;
         segment = atoi(text);
     }
     void TearDown() override { shmctl(segment, IPC_RMID, nullptr); }
 
-    int attach(const std::string &text) { return std::make_unique<Ledger>()->attach(text.c_str()); }
+    int attach(const std::string &text) { return std::make_unique<Member>()->session.attach(text.c_str()); }
 
-    std::unique_ptr<Ledger> session = std::make_unique<Ledger>();
+    std::unique_ptr<Member> member = std::make_unique<Member>();
     std::string name;
     int segment = -1;
 };
 
 TEST_F(AttachTest, ASessionIsFoundByItsName) {
     Task task, found;
-    session->enter(task, nullptr);
+    member->ledger.enter(task, nullptr);
     task.pid = task.tgid = 77;
-    session->settle(task);
-    Ledger other;
-    ASSERT_EQ(other.attach(name.c_str()), 0);
-    EXPECT_TRUE(other.find(77, found));
-    EXPECT_EQ(other.session(), session->session());
-    EXPECT_EQ(other.root(), getpid());
-    EXPECT_NE(other.session(), 0u);
+    member->ledger.settle(task);
+    Member other;
+    ASSERT_EQ(other.session.attach(name.c_str()), 0);
+    EXPECT_TRUE(other->find(77, found));
+    EXPECT_EQ(other.session.id(), member->session.id());
+    EXPECT_EQ(other.session.root(), getpid());
+    EXPECT_NE(other.session.id(), 0u);
 }
 
 TEST_F(AttachTest, WhatIsNotANameIsRefused) {
@@ -63,7 +63,7 @@ TEST_F(AttachTest, AWrongSecretOrAMissingSegmentIsRefused) {
     wrong.back() = wrong.back() == '0' ? '1' : '0';
     EXPECT_EQ(attach(wrong), EIDRM);
     shmctl(segment, IPC_RMID, nullptr);
-    session.reset();  // mapped for good: the id stays known, so take one that was never there
+    member.reset();  // mapped for good: the id stays known, so take one that was never there
     EXPECT_EQ(attach("2147483000:0123456789abcdef"), EIDRM);
 }
 
@@ -112,7 +112,8 @@ void scribble(char *memory, size_t bytes, unsigned seed) {
     }
 }
 
-void use(Ledger &ledger, int rounds) {
+void use(Member &member, int rounds) {
+    Ledger &ledger = member.ledger;
     std::minstd_rand random(1);
     Task tasks[32], found;
     for (int round = 0; round < rounds; round++) {
@@ -127,12 +128,12 @@ void use(Ledger &ledger, int rounds) {
             case 3: ledger.claim_end(task); break;
             case 4: ledger.leave(task); break;
             case 5:
-                if (void *cell = ledger.cell_of(task.id, "one")) memset(cell, 1, 16);
+                if (void *cell = member.columns.cell_of(task.id, "one")) memset(cell, 1, 16);
                 break;
             case 6:
-                if (void *words = ledger.shared("two", 64)) memset(words, 1, 64);
+                if (void *words = member.columns.shared("two", 64)) memset(words, 1, 64);
                 break;
-            case 7: ledger.once("three", random() % 32); break;
+            case 7: member.columns.once("three", random() % 32); break;
             case 8: ledger.find_after_exec(task.pid, found); break;
             default:
                 if (round % 64 == 0) ledger.for_each_dead([](void *, const Task &) {}, nullptr);
@@ -156,29 +157,29 @@ void remove_segments_of(pid_t pid) {
 
 TEST_F(AttachTest, RandomBytesInTheMemoryDoNoHarm) {
     for (unsigned seed = 1; seed <= 4; seed++) {
-        pid_t user = fork();
-        ASSERT_GE(user, 0);
-        if (user == 0) {
+        pid_t user_pid = fork();
+        ASSERT_GE(user_pid, 0);
+        if (user_pid == 0) {
             alarm(30);  // a hang
-            Ledger ledger;
-            if (ledger.attach(name.c_str()) != 0) _exit(1);
+            Member user;
+            if (user.session.attach(name.c_str()) != 0) _exit(1);
             auto *memory = static_cast<char *>(shmat(segment, nullptr, 0));
             pid_t scribbler = fork();
             if (scribbler == 0) {
                 alarm(60);
                 scribble(memory, first_bytes, seed);
             }
-            use(ledger, 20000);
+            use(user, 20000);
             kill(scribbler, SIGKILL);
             waitpid(scribbler, nullptr, 0);
             _exit(0);
         }
         int status = -1;
-        ASSERT_EQ(waitpid(user, &status, 0), user);
+        ASSERT_EQ(waitpid(user_pid, &status, 0), user_pid);
         EXPECT_EQ(status, 0) << "seed " << seed;
-        remove_segments_of(user);
+        remove_segments_of(user_pid);
         TearDown();
-        session = std::make_unique<Ledger>();
+        member = std::make_unique<Member>();
         SetUp();
     }
 }
@@ -192,7 +193,7 @@ TEST_F(AttachTest, AStrangersSegmentIsNotRemovedWithTheSession) {
     // Further segments' ids are stored plus one; all the header's page but what says whose memory this is.
     for (size_t i = 24; i < 512; i++)
         if (words[i] == 0) words[i] = stranger + 1;
-    session->close_session();
+    member->session.close();
     shmid_ds ds;
     EXPECT_EQ(shmctl(stranger, IPC_STAT, &ds), 0);
     shmctl(stranger, IPC_RMID, nullptr);

@@ -14,14 +14,24 @@
 #include <string>
 #include <vector>
 
+#include "columns.hpp"
 #include "ledger.hpp"
+#include "session.hpp"
+
+// What one process has of a session.
+struct Member {
+    taskwatch::Session session;
+    taskwatch::Ledger ledger{session.memory};
+    taskwatch::Columns columns{session.memory, ledger};
+    taskwatch::Ledger *operator->() { return &ledger; }
+};
 
 class WithSession : public testing::Test {
   protected:
     void SetUp() override {
-        ASSERT_EQ(session->found(getpid()), 0);
+        ASSERT_EQ(member.session.found(getpid()), 0);
         char text[64];
-        session->write_name(text);
+        member.session.write_name(text);
         name = text;
         // Mapped already: it goes when the last process does, however the test ends.
         segment = atoi(text);
@@ -29,25 +39,25 @@ class WithSession : public testing::Test {
     }
 
     // As another process of the session finds it.
-    std::unique_ptr<taskwatch::Ledger> another() {
-        auto other = std::make_unique<taskwatch::Ledger>();
-        EXPECT_EQ(other->attach(name.c_str()), 0);
+    std::unique_ptr<Member> another() {
+        auto other = std::make_unique<Member>();
+        EXPECT_EQ(other->session.attach(name.c_str()), 0);
         return other;
     }
 
     // A task that lives, under a pid that need not exist.
     taskwatch::Task make(pid_t pid, const taskwatch::Task *parent = nullptr) {
         taskwatch::Task task;
-        session->enter(task, parent);
+        member->enter(task, parent);
         task.pid = task.tgid = pid;
         task.ppid = 1;
-        session->settle(task);
+        member->settle(task);
         return task;
     }
 
-    void *cell_of(const taskwatch::Task &task, const char *watcher) { return session->cell_of(task.id, watcher); }
+    void *cell_of(const taskwatch::Task &task, const char *watcher) { return member.columns.cell_of(task.id, watcher); }
 
-    std::unique_ptr<taskwatch::Ledger> session = std::make_unique<taskwatch::Ledger>();
+    Member member;
     std::string name;
     int segment = -1;
 };

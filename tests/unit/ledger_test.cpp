@@ -24,8 +24,8 @@ TEST_F(LedgerTest, IdsAreUniqueAndNeverReused) {
         Task a = make(1000), b = make(2000);
         ids.insert(a.id);
         ids.insert(b.id);
-        session->leave(a);
-        if (round % 7) session->leave(b);  // some stay
+        member->leave(a);
+        if (round % 7) member->leave(b);  // some stay
     }
     EXPECT_EQ(ids.size(), 6000u);
     EXPECT_EQ(ids.count(0), 0u);
@@ -36,19 +36,19 @@ TEST_F(LedgerTest, ATaskIsFoundByItsPidWhileItLives) {
     Task task = make(4243, &parent), found;
     EXPECT_EQ(task.parent_id, parent.id);
     auto other = another();
-    ASSERT_TRUE(other->find(4243, found));
+    ASSERT_TRUE(other->ledger.find(4243, found));
     EXPECT_EQ(found.id, task.id);
     EXPECT_EQ(found.parent_id, parent.id);
     EXPECT_EQ(found.tgid, 4243);
     EXPECT_EQ(found.ppid, 1);
-    EXPECT_FALSE(other->find(4244, found));
-    EXPECT_FALSE(other->find(0, found));
-    EXPECT_FALSE(other->find(-1, found));
-    ASSERT_TRUE(session->claim_end(task));
-    EXPECT_FALSE(other->find(4243, found)) << "its end is being told";
-    session->leave(task);
-    EXPECT_FALSE(other->find(4243, found));
-    EXPECT_TRUE(other->find(4242, found));
+    EXPECT_FALSE(other->ledger.find(4244, found));
+    EXPECT_FALSE(other->ledger.find(0, found));
+    EXPECT_FALSE(other->ledger.find(-1, found));
+    ASSERT_TRUE(member->claim_end(task));
+    EXPECT_FALSE(other->ledger.find(4243, found)) << "its end is being told";
+    member->leave(task);
+    EXPECT_FALSE(other->ledger.find(4243, found));
+    EXPECT_TRUE(other->ledger.find(4242, found));
 }
 
 TEST_F(LedgerTest, TasksWhosePidsCollideInTheHintsAreAllFound) {
@@ -56,7 +56,7 @@ TEST_F(LedgerTest, TasksWhosePidsCollideInTheHintsAreAllFound) {
     for (pid_t pid = 7; pid < 7 + 1024 * 50; pid += 1024) tasks.push_back(make(pid));
     Task found;
     for (const Task &task : tasks) {
-        ASSERT_TRUE(session->find(task.pid, found));
+        ASSERT_TRUE(member->find(task.pid, found));
         EXPECT_EQ(found.id, task.id);
     }
 }
@@ -70,20 +70,20 @@ TEST_F(LedgerTest, OneOfEightThreadsMayTellAnEnd) {
         std::vector<std::thread> all;
         for (int i = 0; i < threads; i++)
             all.emplace_back([&, i] {
-                Ledger &ledger = i % 2 ? *session : *other;
+                Ledger &ledger = i % 2 ? member.ledger : other->ledger;
                 ready++;
                 while (ready < threads) std::this_thread::yield();
                 winners += ledger.claim_end(task);
             });
         for (std::thread &thread : all) thread.join();
         ASSERT_EQ(winners, 1);
-        EXPECT_FALSE(session->claim_end(task));
-        session->leave(task);
-        EXPECT_FALSE(session->claim_end(task)) << "nor when its place is free again";
+        EXPECT_FALSE(member->claim_end(task));
+        member->leave(task);
+        EXPECT_FALSE(member->claim_end(task)) << "nor when its place is free again";
         Task next = make(5000 + round);
-        EXPECT_FALSE(session->claim_end(task)) << "nor when another has it";
-        EXPECT_TRUE(session->claim_end(next));
-        session->leave(next);
+        EXPECT_FALSE(member->claim_end(task)) << "nor when another has it";
+        EXPECT_TRUE(member->claim_end(next));
+        member->leave(next);
     }
 }
 
@@ -93,33 +93,33 @@ TEST_F(LedgerTest, ItGrowsToThousandsAndSaysWhenItIsFull) {
     std::set<uint64_t> ids;
     for (pid_t pid = 1; pid <= 32768; pid++) {
         Task task;
-        if (!session->enter(task, nullptr)) break;
+        if (!member->enter(task, nullptr)) break;
         task.pid = task.tgid = 1000000 + pid;
-        session->settle(task);
+        member->settle(task);
         tasks.push_back(task);
         ids.insert(task.id);
     }
     EXPECT_GE(tasks.size(), 30000u);
     EXPECT_EQ(ids.size(), tasks.size());
-    EXPECT_EQ(session->living(), tasks.size());
+    EXPECT_EQ(member->living(), tasks.size());
     Task found, beyond;
     for (size_t i = 0; i < tasks.size(); i += 997) {
-        ASSERT_TRUE(other->find(tasks[i].pid, found)) << i;
+        ASSERT_TRUE(other->ledger.find(tasks[i].pid, found)) << i;
         EXPECT_EQ(found.id, tasks[i].id);
     }
-    EXPECT_FALSE(session->enter(beyond, nullptr));
+    EXPECT_FALSE(member->enter(beyond, nullptr));
     EXPECT_EQ(beyond.slot, Task::no_slot);
     EXPECT_NE(beyond.id, 0u);
     EXPECT_EQ(ids.count(beyond.id), 0u);
     EXPECT_EQ(cell_of(beyond, "watcher"), nullptr);
-    EXPECT_TRUE(session->claim_end(beyond)) << "nobody else knows it";
-    session->leave(tasks[20000]);
-    ASSERT_TRUE(session->enter(beyond, nullptr));
+    EXPECT_TRUE(member->claim_end(beyond)) << "nobody else knows it";
+    member->leave(tasks[20000]);
+    ASSERT_TRUE(member->enter(beyond, nullptr));
     EXPECT_EQ(ids.count(beyond.id), 0u);
-    for (const Task &task : tasks) session->leave(task);
-    session->leave(beyond);
-    EXPECT_EQ(session->living(), 0u);
-    session->close_session();  // the further segments
+    for (const Task &task : tasks) member->leave(task);
+    member->leave(beyond);
+    EXPECT_EQ(member->living(), 0u);
+    member.session.close();  // the further segments
 }
 
 TEST_F(LedgerTest, ACellIsTheSameInEveryProcessAndZeroAtFirst) {
@@ -127,8 +127,8 @@ TEST_F(LedgerTest, ACellIsTheSameInEveryProcessAndZeroAtFirst) {
     for (int round = 0; round < 500; round++) {
         Task task = make(100 + round);
         auto *here = static_cast<uint64_t *>(cell_of(task, "one"));
-        auto *there = static_cast<uint64_t *>(other->cell_of(task.id, "one"));
-        auto *second = static_cast<uint64_t *>(other->cell_of(task.id, "two"));
+        auto *there = static_cast<uint64_t *>(other->columns.cell_of(task.id, "one"));
+        auto *second = static_cast<uint64_t *>(other->columns.cell_of(task.id, "two"));
         ASSERT_TRUE(here && there && second);
         EXPECT_EQ(here[0] | here[1] | second[0] | second[1], 0u);
         here[0] = task.id;
@@ -137,7 +137,7 @@ TEST_F(LedgerTest, ACellIsTheSameInEveryProcessAndZeroAtFirst) {
         EXPECT_EQ(there[1], 7u);
         EXPECT_EQ(second[0], 0u);
         there[0] = second[1] = 9;
-        session->leave(task);
+        member->leave(task);
         EXPECT_EQ(cell_of(task, "one"), nullptr);
     }
 }
@@ -147,22 +147,22 @@ TEST_F(LedgerTest, CellsOfTasksInFurtherSegmentsAreTheirOwn) {
     for (pid_t pid = 1; pid <= 3000; pid++) tasks.push_back(make(pid));
     for (const Task &task : tasks) *static_cast<uint64_t *>(cell_of(task, "one")) = task.id;
     auto other = another();
-    for (const Task &task : tasks) ASSERT_EQ(*static_cast<uint64_t *>(other->cell_of(task.id, "one")), task.id);
-    session->close_session();
+    for (const Task &task : tasks) ASSERT_EQ(*static_cast<uint64_t *>(other->columns.cell_of(task.id, "one")), task.id);
+    member.session.close();
 }
 
 TEST_F(LedgerTest, SharedWordsAreOneForEachWatcher) {
     auto other = another();
-    auto *one = static_cast<char *>(session->shared("one", TASKWATCH_SHARED_MAX));
-    auto *two = static_cast<char *>(session->shared("two", 8));
+    auto *one = static_cast<char *>(member.columns.shared("one", TASKWATCH_SHARED_MAX));
+    auto *two = static_cast<char *>(member.columns.shared("two", 8));
     ASSERT_TRUE(one && two);
     EXPECT_EQ((uintptr_t)one % 64, 0u);
     EXPECT_EQ(std::string(one, TASKWATCH_SHARED_MAX), std::string(TASKWATCH_SHARED_MAX, '\0'));
     memset(one, 0x55, TASKWATCH_SHARED_MAX);
     EXPECT_EQ(two[0], 0);
-    EXPECT_EQ(memcmp(other->shared("one", 8), one, TASKWATCH_SHARED_MAX), 0);
-    EXPECT_EQ(session->shared("one", TASKWATCH_SHARED_MAX + 1), nullptr);
-    EXPECT_EQ(session->shared(nullptr, 8), nullptr);
+    EXPECT_EQ(memcmp(other->columns.shared("one", 8), one, TASKWATCH_SHARED_MAX), 0);
+    EXPECT_EQ(member.columns.shared("one", TASKWATCH_SHARED_MAX + 1), nullptr);
+    EXPECT_EQ(member.columns.shared(nullptr, 8), nullptr);
 }
 
 TEST_F(LedgerTest, TheNinthWatcherGetsNothing) {
@@ -170,17 +170,17 @@ TEST_F(LedgerTest, TheNinthWatcherGetsNothing) {
     for (int i = 0; i < TASKWATCH_CELL_WATCHERS; i++)
         EXPECT_NE(cell_of(task, ("watcher" + std::to_string(i)).c_str()), nullptr);
     EXPECT_EQ(cell_of(task, "ninth"), nullptr);
-    EXPECT_EQ(session->shared("ninth", 8), nullptr);
+    EXPECT_EQ(member.columns.shared("ninth", 8), nullptr);
     EXPECT_NE(cell_of(task, "watcher3"), nullptr);
 }
 
 TEST_F(LedgerTest, OnceIsOncePerSessionWatcherAndKey) {
     auto other = another();
-    EXPECT_TRUE(session->once("one", 3));
-    EXPECT_FALSE(other->once("one", 3));
-    EXPECT_TRUE(other->once("one", 4));
-    EXPECT_TRUE(other->once("two", 3));
-    EXPECT_FALSE(session->once("two", 3));
+    EXPECT_TRUE(member.columns.once("one", 3));
+    EXPECT_FALSE(other->columns.once("one", 3));
+    EXPECT_TRUE(other->columns.once("one", 4));
+    EXPECT_TRUE(other->columns.once("two", 3));
+    EXPECT_FALSE(member.columns.once("two", 3));
 }
 
 TEST_F(LedgerTest, WhoIsGoneIsTold) {
@@ -205,76 +205,76 @@ TEST_F(LedgerTest, WhoIsGoneIsTold) {
     std::set<uint64_t> gone{make(pids[0]).id, make(pids[1]).id};
     Task alive = make(pids[2]), creator, made;
     creator.pid = creator.tgid = pids[0];
-    session->enter(made, &creator);
+    member->enter(made, &creator);
     gone.insert(made.id);
     std::set<uint64_t> seen;
-    EXPECT_EQ(session->for_each_dead([](void *c, const Task &t) { static_cast<std::set<uint64_t> *>(c)->insert(t.id); },
+    EXPECT_EQ(member->for_each_dead([](void *c, const Task &t) { static_cast<std::set<uint64_t> *>(c)->insert(t.id); },
                                      &seen),
               3);
     EXPECT_EQ(seen, gone);
     close(from_test[1]);
     EXPECT_EQ(waitpid(pids[1], nullptr, 0), pids[1]);
     EXPECT_EQ(waitpid(pids[2], nullptr, 0), pids[2]);
-    EXPECT_EQ(session->claim_end(alive), true);
+    EXPECT_EQ(member->claim_end(alive), true);
 }
 
 TEST_F(LedgerTest, TheLastTaskKnowsThatItIs) {
     Task a = make(10), b = make(11);
-    EXPECT_EQ(session->living(), 2u);
-    EXPECT_FALSE(session->is_last(a));
-    session->leave(b);
-    session->leave(b);
-    EXPECT_TRUE(session->is_last(a));
-    session->leave(a);
-    EXPECT_EQ(session->living(), 0u);
+    EXPECT_EQ(member->living(), 2u);
+    EXPECT_FALSE(member->is_last(a));
+    member->leave(b);
+    member->leave(b);
+    EXPECT_TRUE(member->is_last(a));
+    member->leave(a);
+    EXPECT_EQ(member->living(), 0u);
 }
 
 TEST_F(LedgerTest, AnyProcessCanFailTheSessionInItsWatchersName) {
     char name[32];
     auto other = another();
-    EXPECT_FALSE(session->failed());
-    EXPECT_FALSE(session->failed_by(0, name));
-    ASSERT_NE(session->shared("bystander", 8), nullptr);
-    EXPECT_TRUE(other->fail("privdrop"));
-    EXPECT_TRUE(session->fail("leak"));
-    EXPECT_TRUE(session->fail("leak"));
-    EXPECT_TRUE(session->failed());
-    ASSERT_TRUE(session->failed_by(0, name));
+    EXPECT_FALSE(member.columns.failed());
+    EXPECT_FALSE(member.columns.failed_by(0, name));
+    ASSERT_NE(member.columns.shared("bystander", 8), nullptr);
+    EXPECT_TRUE(other->columns.fail("privdrop"));
+    EXPECT_TRUE(member.columns.fail("leak"));
+    EXPECT_TRUE(member.columns.fail("leak"));
+    EXPECT_TRUE(member.columns.failed());
+    ASSERT_TRUE(member.columns.failed_by(0, name));
     EXPECT_STREQ(name, "privdrop");
-    ASSERT_TRUE(other->failed_by(1, name));
+    ASSERT_TRUE(other->columns.failed_by(1, name));
     EXPECT_STREQ(name, "leak");
-    EXPECT_FALSE(session->failed_by(2, name));
+    EXPECT_FALSE(member.columns.failed_by(2, name));
 }
 
 TEST_F(LedgerTest, AWatcherWithoutAColumnFailsTheSessionWithoutAName) {
     char name[32];
-    for (const char *watcher : {"a", "b", "c", "d", "e", "f", "g", "h"}) (void)session->shared(watcher, 8);
-    EXPECT_TRUE(session->fail("ninth"));
-    EXPECT_TRUE(session->failed());
-    EXPECT_FALSE(session->failed_by(0, name));
+    for (const char *watcher : {"a", "b", "c", "d", "e", "f", "g", "h"}) (void)member.columns.shared(watcher, 8);
+    EXPECT_TRUE(member.columns.fail("ninth"));
+    EXPECT_TRUE(member.columns.failed());
+    EXPECT_FALSE(member.columns.failed_by(0, name));
 }
 
 TEST(LedgerWithoutSession, GivesIdsAndNothingElse) {
-    auto alone = std::make_unique<Ledger>();
+    auto alone = std::make_unique<Member>();
     Task a, b, found;
-    EXPECT_FALSE(alone->enter(a, nullptr));
-    EXPECT_FALSE(alone->enter(b, &a));
+    EXPECT_FALSE(alone->ledger.enter(a, nullptr));
+    EXPECT_FALSE(alone->ledger.enter(b, &a));
     EXPECT_NE(a.id, b.id);
     EXPECT_NE(a.id, 0u);
     EXPECT_EQ(b.parent_id, a.id);
     a.pid = 5;
-    alone->settle(a);
-    EXPECT_FALSE(alone->find(5, found));
-    EXPECT_EQ(alone->cell_of(a.id, "one"), nullptr);
-    EXPECT_EQ(alone->shared("one", 8), nullptr);
-    EXPECT_TRUE(alone->claim_end(a));
-    alone->leave(a);
-    EXPECT_EQ(alone->living(), 0u);
-    EXPECT_TRUE(alone->once("one", 1));
-    EXPECT_FALSE(alone->once("one", 1));
-    EXPECT_FALSE(alone->fail("one"));
-    EXPECT_FALSE(alone->failed());
-    alone->close_session();
+    alone->ledger.settle(a);
+    EXPECT_FALSE(alone->ledger.find(5, found));
+    EXPECT_EQ(alone->columns.cell_of(a.id, "one"), nullptr);
+    EXPECT_EQ(alone->columns.shared("one", 8), nullptr);
+    EXPECT_TRUE(alone->ledger.claim_end(a));
+    alone->ledger.leave(a);
+    EXPECT_EQ(alone->ledger.living(), 0u);
+    EXPECT_TRUE(alone->columns.once("one", 1));
+    EXPECT_FALSE(alone->columns.once("one", 1));
+    EXPECT_FALSE(alone->columns.fail("one"));
+    EXPECT_FALSE(alone->columns.failed());
+    alone->session.close();
 }
 
 }  // namespace

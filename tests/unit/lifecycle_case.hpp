@@ -56,7 +56,7 @@ class WithLifecycle : public testing::Test {
   protected:
     void SetUp() override {
         using namespace taskwatch;
-        ASSERT_EQ(ledger.attached() ? 0 : ledger.found(getpid()), 0);
+        ASSERT_EQ(session.attached() ? 0 : session.found(getpid()), 0);
         ASSERT_EQ(chain.add(&first.nb, WATCH_MASK_ALL, "first"), 0);
         ASSERT_EQ(chain.add(&asks.nb, WATCH_MASK_ALL | WATCH_MASK_BEFORE | WATCH_MASK_FAILED, "asks"), 0);
         ensure_started();
@@ -73,7 +73,7 @@ class WithLifecycle : public testing::Test {
         EXPECT_EQ(memcmp(&mask, &mask_before, 8), 0) << "the signal mask was not put back";
     }
     // The genuine session goes with this process, whatever happens.
-    static void TearDownTestSuite() { taskwatch::ledger.close_session(); }
+    static void TearDownTestSuite() { taskwatch::session.close(); }
 
     Watcher first, asks;
     sigset_t mask_before;

@@ -26,7 +26,7 @@
 #include <string>
 #include <thread>
 
-#include "ledger.hpp"
+#include "session.hpp"
 #include "process.hpp"
 #include "thread.hpp"
 
@@ -108,7 +108,7 @@ class Sink : public testing::Test {
         int result = taskwatch_write(&sink, text.data(), text.size());
         return errno == 1234 ? result : 1;
     }
-    static uint64_t lost(int *error = nullptr) { return ledger.lost(error); }
+    static uint64_t lost(int *error = nullptr) { return session.lost(error); }
     // Numbers from 3 up that are open, the report's own aside.
     static std::set<int> open_numbers() {
         std::set<int> numbers;
@@ -328,7 +328,7 @@ TEST_F(Sink, DoesNotWaitForTheReaderOfAFifo) {
 // The session's first process is this one's parent, its standard error `fd`.
 void found_session(int fd) {
     dup2(fd, 2);
-    ledger.record_own_streams(getpid());
+    session.record_own_streams(getpid());
 }
 
 // Runs `body` in a child of the session's first process, whose standard error is `fd`.
@@ -455,7 +455,7 @@ TEST_F(Sink, DoesNotWriteOverTextThroughAnotherDescriptorOfTheSameFile) {
         pid_t child = fork();
         if (child == 0) {
             // The first process has it at its beginning under another number, and its own is gone.
-            ledger.record_own_streams(getpid());
+            session.record_own_streams(getpid());
             dup2(open(path.c_str(), O_WRONLY | O_CLOEXEC), 11);
             dup2(open(path.c_str(), O_WRONLY | O_CLOEXEC), 1);
             close(2);
@@ -543,7 +543,7 @@ TEST_F(Sink, CountsALineWhenTheSessionsStandardErrorCannotBeFound) {
         // The session's first process has closed it, too.
         pid_t child = fork();
         if (child == 0) {
-            ledger.record_own_streams(getpid());
+            session.record_own_streams(getpid());
             int data = open_data(other);
             dup2(data, 2);
             int error = 0;
@@ -562,7 +562,7 @@ TEST_F(Sink, CountsALineWhenTheSessionsStandardErrorCannotBeFound) {
 TEST_F(Sink, CountsALineOfASessionThatNeverHadAStandardError) {
     fine(in_child([&]() -> std::string {
         close(2);
-        ledger.record_own_streams(getpid());
+        session.record_own_streams(getpid());
         int data = open_data(other);
         CHECK(data == 2);
         CHECK(put(sink, "line\n") == -EBADF);
@@ -597,7 +597,7 @@ TEST_F(Sink, WritesToStandardOutputWhenAskedTo) {
     int file = open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     fine(in_child([&]() -> std::string {
         dup2(file, 1);
-        ledger.record_own_streams(getpid());
+        session.record_own_streams(getpid());
         CHECK(taskwatch_sink_init(&sink, "-", 1) == 0);
         CHECK(put(sink, "line\n") == 0);
         dup2(open_data(other), 1);
@@ -637,7 +637,7 @@ std::string with_failing_sink(int signal, const std::string &path,
             CHECK(pipe2(ends, O_CLOEXEC) == 0);
             close(ends[0]);
             dup2(ends[1], 2);
-            ledger.record_own_streams(getpid());
+            session.record_own_streams(getpid());
         } else {
             rlimit nothing = {0, 0};
             setrlimit(RLIMIT_FSIZE, &nothing);
@@ -710,7 +710,7 @@ TEST_F(Sink, IsNotStoppedAsABackgroundJobOfATerminal) {
     tcsetattr(terminal[1], TCSANOW, &settings);
     fine(in_child([&]() -> std::string {
         CHECK(login_tty(dup(terminal[1])) == 0);
-        ledger.record_own_streams(getpid());
+        session.record_own_streams(getpid());
         return in_child([&]() -> std::string {
             CHECK(setpgid(0, 0) == 0);
             CHECK(tcgetpgrp(2) != getpgrp());

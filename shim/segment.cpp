@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+#include "segment.hpp"
+
+#include <sys/auxv.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
+
+#include <cerrno>
+
+#include "clock.hpp"
+#include "sys.hpp"
+
+namespace taskwatch {
+
+using namespace layout;
+
+namespace {
+
+constexpr uint64_t stale_after_s = 60;
+
+long shm_attach(int id) { return sys::call(SYS_shmat, id, 0, 0); }
+
+bool shm_failed(long address) { return address < 0 && address > -4096; }
+
+long shm_stat(int id, shmid_ds *ds) { return sys::call(SYS_shmctl, id, IPC_STAT, ds); }
+
+bool is_abandoned(const shmid_ds &ds) {
+    return ds.shm_nattch == 0 && ds.shm_perm.uid == (uid_t)sys::call(SYS_geteuid) &&
+           (ds.shm_perm.mode & 0777) == 0600 &&
+           ((uint64_t)ds.shm_dtime + stale_after_s) * 1000000000 < realtime_ns();
+}
+
+// A session whose last process was killed leaves its segments behind: removed by the next founder of
+// the same user, when nobody has been attached for a minute (an exec detaches for a moment).
+void remove_stale_sessions() {
+    shm_info info;
+    long highest = sys::call(SYS_shmctl, 0, SHM_INFO, &info);
+    for (long i = 0; i <= highest && i < 4096; i++) {
+        shmid_ds ds;
+        long id = sys::call(SYS_shmctl, (int)i, SHM_STAT, &ds);
+        if (id < 0 || ds.shm_segsz != first_bytes || !is_abandoned(ds)) continue;
+        long address = shm_attach((int)id);
+        if (shm_failed(address)) continue;
+        auto *h = reinterpret_cast<Header *>(address);
+        bool ours = h->magic == magic;
+        for (uint32_t chunk = 0; ours && chunk < max_extensions; chunk++) {
+            int extension = h->extension_ids[chunk].load(std::memory_order_relaxed) - 1;
+            if (extension >= 0 && shm_stat(extension, &ds) == 0 && ds.shm_segsz == extension_bytes && is_abandoned(ds))
+                sys::call(SYS_shmctl, extension, IPC_RMID, 0);
+        }
+        sys::call(SYS_shmdt, address);
+        if (ours) sys::call(SYS_shmctl, (int)id, IPC_RMID, 0);
+    }
+}
+
+// "id:secret". False: not a name.
+bool read_name(const char *name, int &ret_id, uint64_t &ret_secret) {
+    uint64_t id = 0, secret = 0;
+    const char *p = name;
+    for (; *p >= '0' && *p <= '9' && id < (1ull << 31); p++) id = id * 10 + (unsigned)(*p - '0');
+    if (p == name || *p++ != ':' || id > INT32_MAX) return false;
+    int digits = 0;
+    for (; *p; p++, digits++) {
+        int value = *p >= '0' && *p <= '9' ? *p - '0' : *p >= 'a' && *p <= 'f' ? *p - 'a' + 10 : -1;
+        if (value < 0 || digits == 16) return false;
+        secret = secret << 4 | (unsigned)value;
+    }
+    ret_id = (int)id;
+    ret_secret = secret;
+    return digits == 16;
+}
+
+}  // namespace
+
+uint64_t random_word() {
+    uint64_t word = 0;
+    // GRND_NONBLOCK: before the pool is ready, at boot, a weaker word beats a hanging program.
+    if (sys::call(SYS_getrandom, &word, sizeof word, 1) != sizeof word || word == 0)
+        word = boottime_ns() * 0x9e3779b97f4a7c15 ^ (uint64_t)(uintptr_t)&word ^ (uint64_t)sys::getpid() << 32;
+    return word ? word : 1;
+}
+
+int Segment::make() {
+    remove_stale_sessions();
+    long id = sys::call(SYS_shmget, IPC_PRIVATE, first_bytes, 0600);
+    if (id < 0) return (int)-id;
+    long address = shm_attach((int)id);
+    if (shm_failed(address)) {
+        sys::call(SYS_shmctl, (int)id, IPC_RMID, 0);
+        return (int)-address;
+    }
+    base_ = reinterpret_cast<char *>(address);
+    id_ = (int)id;
+    secret_ = random_word();
+    header()->version = version;
+    header()->secret = secret_;
+    header()->slots.store(first_slots, std::memory_order_relaxed);
+    return 0;
+}
+
+void Segment::publish() { header()->magic = magic; }
+
+void Segment::write_name(char (&ret_name)[64]) const {
+    char *p = ret_name;
+    char digits[12];
+    int n = 0;
+    unsigned id = (unsigned)id_;
+    do digits[n++] = char('0' + id % 10);
+    while (id /= 10);
+    while (n) *p++ = digits[--n];
+    *p++ = ':';
+    for (int shift = 60; shift >= 0; shift -= 4) *p++ = "0123456789abcdef"[secret_ >> shift & 15];
+    *p = '\0';
+}
+
+int Segment::attach(const char *name) {
+    int id;
+    uint64_t secret;
+    if (!read_name(name, id, secret)) return EINVAL;
+    shmid_ds ds;
+    if (shm_stat(id, &ds) != 0 || ds.shm_segsz != first_bytes) return EIDRM;
+    // Root must not be led by memory that somebody else can write.
+    if (ds.shm_perm.uid != getauxval(AT_EUID) || (ds.shm_perm.mode & 077) != 0) return EPERM;
+    long address = shm_attach(id);
+    if (shm_failed(address)) return (int)-address;
+    auto *h = reinterpret_cast<Header *>(address);
+    int error = h->secret != secret ? EIDRM : h->magic != magic || h->version != version ? EPROTO : 0;
+    if (error) {
+        sys::call(SYS_shmdt, address);
+        return error;
+    }
+    base_ = reinterpret_cast<char *>(address);
+    id_ = id;
+    secret_ = secret;
+    return 0;
+}
+
+char *Segment::extension(uint32_t chunk) const {
+    if (chunk >= max_extensions) return nullptr;
+    if (char *known = extensions_[chunk].load(std::memory_order_acquire)) return known;
+    if (quiet_) return nullptr;
+    int id = header()->extension_ids[chunk].load(std::memory_order_acquire);
+    shmid_ds ds;
+    if (id == 0 || shm_stat(id - 1, &ds) != 0 || ds.shm_segsz != extension_bytes) return nullptr;
+    long address = shm_attach(id - 1);
+    if (shm_failed(address)) return nullptr;
+    char *expected = nullptr, *mine = reinterpret_cast<char *>(address);
+    if (extensions_[chunk].compare_exchange_strong(expected, mine)) return mine;
+    sys::call(SYS_shmdt, address);
+    return expected;
+}
+
+bool Segment::grow() {
+    if (quiet_) return false;
+    Header &h = *header();
+    uint32_t idle = 0;
+    if (!h.growing.compare_exchange_strong(idle, 1)) return false;
+    bool grown = false;
+    for (uint32_t chunk = 0; chunk < max_extensions && !grown; chunk++) {
+        if (h.extension_ids[chunk].load(std::memory_order_relaxed) != 0) continue;
+        if (first_slots + (chunk + 1) * extension_slots > capacity) break;
+        long id = sys::call(SYS_shmget, IPC_PRIVATE, extension_bytes, 0600);
+        if (id < 0) break;
+        long address = shm_attach((int)id);
+        if (shm_failed(address)) {
+            sys::call(SYS_shmctl, (int)id, IPC_RMID, 0);
+            break;
+        }
+        extensions_[chunk].store(reinterpret_cast<char *>(address), std::memory_order_release);
+        h.extension_ids[chunk].store((int32_t)id + 1, std::memory_order_release);
+        h.slots.store(first_slots + (chunk + 1) * extension_slots, std::memory_order_release);
+        grown = true;
+    }
+    h.growing.store(0, std::memory_order_release);
+    return grown;
+}
+
+void Segment::remove() {
+    if (!attached()) return;
+    for (uint32_t chunk = 0; chunk < max_extensions; chunk++) {
+        int id = header()->extension_ids[chunk].load(std::memory_order_relaxed);
+        shmid_ds ds;
+        // The number comes from memory that others can write: it must not cost somebody else's segment.
+        if (id <= 0 || shm_stat(id - 1, &ds) != 0 || ds.shm_segsz != extension_bytes ||
+            ds.shm_perm.cuid != (uid_t)sys::call(SYS_geteuid))
+            continue;
+        sys::call(SYS_shmctl, id - 1, IPC_RMID, 0);
+    }
+    sys::call(SYS_shmctl, id_, IPC_RMID, 0);
+}
+
+}  // namespace taskwatch
