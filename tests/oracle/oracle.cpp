@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // oracle: starts a program and writes down what the kernel says about it and its descendants.
 //
-//   oracle [--set NAME=VALUE]... [--limit SECONDS] [--buffer BYTES] [--deaf] RECORD PROGRAM [ARGUMENT]...
+//   oracle [--set NAME=VALUE]... [--limit SECONDS] [--times] [--buffer BYTES] [--deaf] RECORD PROGRAM [ARGUMENT]...
 //
 // The witness is the process events connector (netlink_connector, CN_IDX_PROC): every fork, exec, uid, gid
 // and exit of every task of the machine. The program's tree is taken from these events alone. What is
@@ -10,6 +10,7 @@
 // Status 0: RECORD holds the run. 2: usage, or no program. 3: an event was lost (ENOBUFS, or a gap in a
 // CPU's sequence), the run says nothing. 4: this process may not listen; the reason is on stdout.
 // 5: something of the tree lived on after the limit; it was killed.
+// --times: each line of RECORD ends with the event's time, CLOCK_MONOTONIC in nanoseconds.
 // --buffer and --deaf (nothing is read before the program's end) are for the test that a loss is noticed.
 #include <fcntl.h>
 #include <linux/cn_proc.h>
@@ -40,7 +41,7 @@ struct Options {
     std::vector<const char *> set;
     long limit = 120;
     int buffer = 256 << 20;
-    bool deaf = false;
+    bool deaf = false, times = false;
     const char *record = nullptr;
     char **program = nullptr;
 };
@@ -154,6 +155,8 @@ class Connector {
 
 class Tree {
   public:
+    explicit Tree(bool times) : times_(times) {}
+
     void begin(pid_t root) {
         root_ = root;
         line("root", {root});
@@ -163,6 +166,7 @@ class Tree {
 
     void take(const proc_event &event) {
         const auto &data = event.event_data;
+        now_ = (int64_t)event.timestamp_ns;
         switch (event.what) {
             case proc_event::PROC_EVENT_FORK: take_fork(data.fork); break;
             case proc_event::PROC_EVENT_EXEC:
@@ -195,6 +199,8 @@ class Tree {
     }
 
   private:
+    const bool times_;
+    int64_t now_ = 0;
     pid_t root_ = 0;
     long born_ = 0, living_ = 0;
     // By process: births less exits. An exec by a thread moves a task to its leader's pid, but each task that is
@@ -210,6 +216,7 @@ class Tree {
     void line(const char *kind, std::initializer_list<int64_t> numbers) {
         std::string text = kind;
         for (int64_t number : numbers) text.append(1, ' ').append(std::to_string(number));
+        if (times_) text.append(1, ' ').append(std::to_string(now_));
         lines_.push_back(text);
     }
 
@@ -265,6 +272,8 @@ Options read_options(char **argument) {
         std::string name = *argument;
         if (name == "--deaf")
             options.deaf = true;
+        else if (name == "--times")
+            options.times = true;
         else if (!argument[1])
             end(usage, name + " needs a value");
         else if (name == "--set")
@@ -292,7 +301,7 @@ int main(int, char **argv) {
     connector.listen(options.buffer);
     int go;
     pid_t root = start(options, go);
-    Tree tree;
+    Tree tree(options.times);
     tree.begin(root);
     close(go);
     int root_status = 0;

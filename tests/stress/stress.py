@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Tasks made and ended in every way while a killer ends others, and what two watchers were told of it.
+
+  stress.py --build FOLDER [--seed N]... [--lives N] [--kill MICROSECONDS] [--styles LETTERS] [--library PATH]
+            [--keep DIRECTORY]
+  stress.py --build FOLDER --matrix LIVES         seeds until so many tasks have lived, over all styles and killers
+
+What must hold is in invariant.py. A seed gives the same program again; what the killer meets is the scheduler's. With
+--keep the files of a run that failed stay there. A run in which the kernel's witness has lost an event is repeated.
+TAP on stdout."""
+import argparse
+import collections
+import os
+import random
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path.insert(0, HERE)
+import invariant  # noqa: E402
+
+LOST, NOT_PERMITTED, TIMED_OUT = 3, 4, 5
+CALLBACKS_OF_A_LIFE = 8
+# Styles (stress.c) and killers: mean pause between two signals, 0: none; one callback in `linger` lingers.
+MATRIX = [("stxvh", 1500, 16), ("stxvh", 400, 8), ("tv", 1000, 8), ("sxh", 1000, 16), ("stxvh", 0, 0), ("t", 300, 4),
+          ("x", 1500, 8), ("vs", 500, 4)]
+
+
+class Void(Exception):
+    pass
+
+
+def segments():
+    with open("/proc/sysvipc/shm", encoding="ascii") as stream:
+        return {row.split()[1]: int(row.split()[4]) for row in stream.readlines()[1:]}
+
+
+class Run:
+    def __init__(self, options, seed, styles, kill_us, linger):
+        self.options, self.seed, self.styles, self.kill_us, self.linger = options, seed, styles, kill_us, linger
+        self.build = os.path.realpath(options.build)
+        self.own = options.programs or os.path.join(self.build, "tests", "stress")
+        self.folder = tempfile.mkdtemp(prefix="taskwatch-stress.")
+        self.figures = collections.Counter()
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def make_journal(self):
+        capacity = self.options.lives * CALLBACKS_OF_A_LIFE + 20000
+        with open(self.path("journal"), "wb") as stream:
+            stream.write(struct.pack("<I", capacity))
+            stream.truncate(invariant.PAGE + capacity * invariant.ENTRY.size)
+        open(self.path("trace"), "w", encoding="ascii").close()
+
+    def say_over(self):
+        with open(self.path("journal"), "r+b") as stream:
+            stream.seek(16)
+            stream.write(struct.pack("<I", 1))
+
+    def root(self):
+        with open(self.path("journal"), "rb") as stream:
+            stream.seek(8)
+            return struct.unpack("<i", stream.read(4))[0]
+
+    def settings(self):
+        library = self.options.library or os.path.join(self.build, "shim", "libtaskwatch.so")
+        return {"LD_PRELOAD": library, "TASKWATCH_PATH": os.path.join(self.build, "watchers") + ":" + self.own,
+                "TASKWATCH_WATCHERS": "trace:journal",
+                "TASKWATCH_TRACE": f"format=json,threads=1,output={self.path('trace')}",
+                "TASKWATCH_JOURNAL": f"file={self.path('journal')},linger={self.linger}"}
+
+    def once(self):
+        """The violations, as sentences."""
+        self.make_journal()
+        killer = subprocess.Popen([os.path.join(self.own, "killer"), self.path("journal"), self.path("kills"),
+                                   str(self.seed), str(self.kill_us or 500000)])
+        oracle = os.path.join(self.build, "tests", "oracle", "oracle")
+        command = [oracle, "--times", "--limit", str(self.options.limit)]
+        for name, value in self.settings().items():
+            command += ["--set", f"{name}={value}"]
+        command += [self.path("kernel"), os.path.join(self.own, "stress"), self.path("journal"), str(self.seed),
+                    str(self.options.lives), self.styles]
+        with open(self.path("stderr"), "w", encoding="utf-8") as stderr:
+            witness = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True)
+            try:
+                said = self.await_end(witness)
+            finally:
+                self.say_over()
+                killer.wait()
+        if witness.returncode == LOST:
+            raise Void(said)
+        violations = [] if witness.returncode == 0 else [f"the stress program: {said}"]
+        with open(self.path("stderr"), encoding="utf-8") as stream:
+            violations += [f"stderr: {line.rstrip()}" for line in stream][:5]
+        violations += self.left_segments()
+        return violations + self.judge()
+
+    def await_end(self, witness):
+        """A process that waits for ever is a finding: where it waits is told."""
+        try:
+            return witness.communicate(timeout=self.options.limit * 0.8)[0].strip()
+        except subprocess.TimeoutExpired:
+            with open(self.path("stacks"), "w", encoding="utf-8") as stream:
+                for pid in self.processes():
+                    subprocess.run(["gdb", "-p", str(pid), "-batch", "-ex", "thread apply all bt 20"], stdout=stream,
+                                   stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, timeout=30, check=False)
+            print(f"# it hangs; stacks are in {self.path('stacks')}", flush=True)
+            return witness.communicate()[0].strip()
+
+    def processes(self):
+        root = self.root()
+        found = []
+        for entry in os.listdir("/proc"):
+            try:
+                if entry.isdigit() and os.getsid(int(entry)) == root:
+                    found.append(int(entry))
+            except ProcessLookupError:
+                pass
+        return found
+
+    def left_segments(self):
+        """Memory that a process of this session has made and nobody has removed."""
+        made = self.made_by()
+        left = [id_ for id_, maker in segments().items() if id_ not in self.before and maker in made]
+        for id_ in left:
+            subprocess.run(["ipcrm", "-m", id_], check=False)
+        return [f"memory of the session is left: {left}"] if left else []
+
+    def made_by(self):
+        with open(self.path("kernel"), encoding="ascii") as stream:
+            return {int(line.split()[2]) for line in stream if line.startswith("fork ")}
+
+    def judge(self):
+        trace, torn = invariant.read_trace(self.path("trace"))
+        journal, waited, holes = invariant.read_journal(self.path("journal"))
+        judge = invariant.Judge({"trace": trace, "journal": journal}, invariant.Kernel(self.path("kernel")),
+                                invariant.Kills(self.path("kills")), waited)
+        violations = judge.judge()
+        judge.figures["lines torn"], judge.figures["entries torn"] = torn, holes
+        self.figures = judge.figures
+        return violations
+
+    def run(self):
+        for _ in range(3):
+            self.before = segments()
+            try:
+                return self.once()
+            except Void as reason:
+                print(f"# seed {self.seed}: void: {reason}", flush=True)
+        return ["the kernel's witness lost an event in each of three runs"]
+
+    def clean(self, failed):
+        if failed and self.options.keep:
+            shutil.copytree(self.folder, os.path.join(self.options.keep, f"seed-{self.seed}"), dirs_exist_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Tap:
+    def __init__(self):
+        self.count, self.failed = 0, False
+
+    def say(self, good, name, notes=(), skip=""):
+        self.count += 1
+        if skip and os.environ.get("TASKWATCH_TESTS_MUST_RUN") == "1":
+            good, notes, skip = False, [skip], ""
+        self.failed |= not good
+        print(f"{'ok' if good else 'not ok'} {self.count} - {name}{' # SKIP ' + skip if skip else ''}")
+        for note in notes:
+            print("#", note)
+        sys.stdout.flush()
+
+
+def cannot(options):
+    if os.geteuid() != 0:
+        return "needs root (CAP_NET_ADMIN to listen to the kernel's process events)"
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([os.path.join(options.build, "tests", "oracle", "oracle"), os.path.join(folder, "r"), "true"],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    return done.stdout.strip() or "no witness" if done.returncode == NOT_PERMITTED else ""
+
+
+def runs(options):
+    """(seed, styles, kill, linger), endless for a matrix."""
+    if options.matrix:
+        seed = options.seed[0] if options.seed else 1
+        while True:
+            for styles, kill_us, linger in MATRIX:
+                yield seed, styles, kill_us, linger
+                seed += 1
+    for seed in options.seed or [random.randrange(1, 10**6)]:
+        yield seed, options.styles, options.kill, options.linger
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--programs", help="folder of stress, killer, journal.so")
+    parser.add_argument("--seed", type=int, action="append")
+    parser.add_argument("--lives", type=int, default=20000)
+    parser.add_argument("--kill", type=int, default=1500)
+    parser.add_argument("--linger", type=int, default=16)
+    parser.add_argument("--styles", default="stxvh")
+    parser.add_argument("--limit", type=int, default=120)
+    parser.add_argument("--library")
+    parser.add_argument("--keep")
+    parser.add_argument("--matrix", type=int, metavar="LIVES")
+    parser.add_argument("--must-fail", action="store_true", help="a twin: passes if the invariant is violated")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    tap, total = Tap(), collections.Counter()
+    reason = cannot(options)
+    if reason:
+        tap.say(True, "tasks under fire", skip=reason)
+    else:
+        for seed, styles, kill_us, linger in runs(options):
+            run = Run(options, seed, styles, kill_us, linger)
+            begun = time.monotonic()
+            violations = run.run()
+            total += run.figures
+            name = f"seed {seed}, styles {styles}, kill {kill_us}, linger {linger}: {run.figures['lives']} lives"
+            notes = [f"{time.monotonic() - begun:.1f} s; " + ", ".join(f"{n} {w}" for w, n in sorted(run.figures.items()))]
+            notes += violations[:12] + ([f"and {len(violations) - 12} more"] if len(violations) > 12 else [])
+            if options.must_fail:
+                tap.say(bool(violations), "a library that breaks the promise is found out: " + name, notes[:3])
+            else:
+                tap.say(not violations, name, notes)
+            run.clean(bool(violations))
+            if options.matrix and total["lives"] >= options.matrix:
+                break
+        print("# all: " + ", ".join(f"{n} {w}" for w, n in sorted(total.items())))
+    print(f"1..{tap.count}")
+    return 1 if tap.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
