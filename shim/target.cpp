@@ -21,7 +21,6 @@ constexpr const char static_image[] = "static";
 constexpr const char secure_execution[] = "secure-execution";
 
 constexpr int script_levels = 5;         // exec_binprm() in the kernel's fs/exec.c
-constexpr size_t script_line = 256;      // BINPRM_BUF_SIZE
 constexpr size_t header_bytes = 65536;   // load_elf_phdrs() takes no more
 constexpr size_t dynamic_entries = 512;  // where we stop looking for a library's name
 constexpr size_t segments_known = 5;     // PT_LOADs; what is looked for is in the first or second
@@ -129,10 +128,18 @@ bool is_glibc_loader(std::string_view path) {
     return nullptr;
 }
 
-// The interpreter that the first line of a script names, NUL-terminated, or null. `line` has script_line
-// bytes, with zeros behind a shorter file. The rules of load_script() in the kernel's fs/binfmt_script.c: a
-// name may not be cut by the end of the 256 bytes, arguments may.
-char *interpreter_of(char *line) {
+// Opened as ld.so will open it: access(2) knows nothing of Landlock and the like.
+bool is_reachable(const char *library) {
+    if (!library || library[0] != '/' || std::strchr(library, '$')) return true;
+    long fd = sys::call(SYS_openat, AT_FDCWD, library, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) sys::call(SYS_close, fd);
+    // No descriptor or memory left says nothing about the new image: close-on-exec may free what it needs.
+    return fd >= 0 || fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM;
+}
+
+}  // namespace
+
+char *script_interpreter(char *line) {
     if (line[0] != '#' || line[1] != '!') return nullptr;
     char *limit = static_cast<char *>(std::memchr(line, '\n', script_line));
     const bool cut = !limit;
@@ -147,23 +154,12 @@ char *interpreter_of(char *line) {
     return name;
 }
 
-// Opened as ld.so will open it: access(2) knows nothing of Landlock and the like.
-bool is_reachable(const char *library) {
-    if (!library || library[0] != '/' || std::strchr(library, '$')) return true;
-    long fd = sys::call(SYS_openat, AT_FDCWD, library, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) sys::call(SYS_close, fd);
-    // No descriptor or memory left says nothing about the new image: close-on-exec may free what it needs.
-    return fd >= 0 || fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM;
-}
-
-}  // namespace
-
 Target judge_target(const TargetQuery &query) {
     Target target;
     TargetFile file(query.directory, query.path);
     if (!file.is_regular()) return target;
     TargetWindow window(file);
-    for (int level = 0; char *interpreter = interpreter_of(window.head(script_line)); ++level) {
+    for (int level = 0; char *interpreter = script_interpreter(window.head(script_line)); ++level) {
         if (level == script_levels) return target;  // ELOOP
         file.open(AT_FDCWD, interpreter);
         if (!file.is_regular()) return target;

@@ -19,6 +19,13 @@ constexpr bool is_asan_runtime(std::string_view path) {
     return name.starts_with("libasan.so") || name.starts_with("libclang_rt.asan");
 }
 
+constexpr size_t script_line = 256;  // BINPRM_BUF_SIZE
+
+// The interpreter that the first line of a script names, NUL-terminated in place, or null. `line` has script_line
+// bytes, with zeros behind a shorter file. The rules of load_script() in the kernel's fs/binfmt_script.c: a
+// name may not be cut by the end of the 256 bytes, arguments may.
+char *script_interpreter(char *line);
+
 struct TargetQuery {
     int directory;     // as in execveat(2); AT_FDCWD
     const char *path;  // "" with an fd in `directory`: that file (AT_EMPTY_PATH)

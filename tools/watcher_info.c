@@ -3,7 +3,9 @@
 //
 //   taskwatch-info watcher FILE.so          one line: the watcher's description, or why it has none
 //   taskwatch-info program FILE LIBRARY     LD_PRELOAD for this program, and in a second line, if the
-//                                           program will not load the library, why
+//                                           program is not watched, or in part, why
+//   taskwatch-info doctor FILE LIBRARY      what will be seen of this program and what will not, for
+//                                           people; status as taskwatch --doctor
 //
 // A watcher is loaded here without the library: its init is not called and it gets no event. The
 // functions that it expects from the library are below and do nothing. Programs are judged by
@@ -16,6 +18,7 @@
 #include <taskwatch/taskwatch.h>
 
 int program_info(const char *file, const char *library);  // program_info.cpp
+int program_doctor(const char *file, const char *library);
 
 static bool registered;
 
@@ -82,6 +85,7 @@ static int watcher_info(const char *file) {
 int main(int argc, char **argv) {
     if (argc == 3 && strcmp(argv[1], "watcher") == 0) return watcher_info(argv[2]);
     if (argc == 4 && strcmp(argv[1], "program") == 0) return program_info(argv[2], argv[3]);
-    fputs("usage: taskwatch-info watcher FILE.so | program FILE LIBRARY\n", stderr);
+    if (argc == 4 && strcmp(argv[1], "doctor") == 0) return program_doctor(argv[2], argv[3]);
+    fputs("usage: taskwatch-info watcher FILE.so | program FILE LIBRARY | doctor FILE LIBRARY\n", stderr);
     return 125;
 }

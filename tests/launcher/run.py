@@ -6,8 +6,9 @@ import sys
 
 sys.dont_write_bytecode = True  # the source folder stays as it is
 import harness  # noqa: E402
-import test_completion  # noqa: F401
-import test_environment  # noqa: F401  importing registers the tests
+import test_completion  # noqa: F401  importing registers the tests
+import test_doctor  # noqa: F401
+import test_environment  # noqa: F401
 import test_files  # noqa: F401
 import test_options  # noqa: F401
 import test_places  # noqa: F401

@@ -80,8 +80,8 @@ def _(tree):
 @test("a static program runs, with a note that -q silences")
 def _(tree):
     program = tree.compile("still", 'int puts(const char *);\nint main(void) { return puts("ran") < 0; }\n', "-static")
-    for options, note in (((), f"taskwatch: note: {program} is statically linked and cannot be watched; "
-                           "what it starts can\n"), (("-q",), "")):
+    for options, note in (((), f"taskwatch: note: {program} cannot be watched: it is statically linked; "
+                           "what it starts can be\n"), (("-q",), "")):
         result = tree.run(*options, program)
         equal((result.stdout, result.stderr, result.returncode), ("ran\n", note, 0))
 
@@ -96,7 +96,8 @@ def _(tree):
     os.chmod(program, 0o2755)
     result = tree.run(program)
     equal((result.stdout, result.stderr, result.returncode),
-          ("ran\n", f"taskwatch: note: {program} gains privileges when it starts and cannot be watched\n", 0))
+          ("ran\n", f"taskwatch: note: {program} cannot be watched: it gains privileges when it starts "
+           "(set-group-ID nogroup)\n", 0))
 
 
 @test("a program that gcc built with AddressSanitizer runs, its runtime first in LD_PRELOAD")
