@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "built_in.hpp"
 #include "environment.hpp"
 #include "session.hpp"
 #include "lifecycle.hpp"
@@ -97,6 +98,7 @@ void start(char *const *envp) {
     int refused = load_watchers(process.config, {.chain = &chain,
                                                  .envp = envp,
                                                  .own_folder = own_folder,
+                                                 .built_in = built_in_watcher,
                                                  .loaded_before = loaded_before,
                                                  .refuse = refuse});
     if (refused == 0 && !loaded_before) session.set_good_list(process.config.watchers, process.config.path);
