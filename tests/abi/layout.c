@@ -39,8 +39,7 @@ AT(task_watch, boottime_ns, 128);
 AT(task_watch, start_ns, 136);
 AT(task_watch, verdict, 144);
 AT(task_watch, stopped_by, 152);
-AT(task_watch, usage, 160);
-HOLDS(sizeof(struct task_watch) >= 168);
+HOLDS(sizeof(struct task_watch) >= 160);
 HOLDS(sizeof(struct task_watch_ids) == 16);
 
 AT(taskwatch_watcher, abi_version, 0);

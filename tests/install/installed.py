@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """installed.py SOURCE BUILD: what `meson install` puts where, and that it works there."""
+import json
 import os
 import re
 import shutil
@@ -16,12 +17,9 @@ BUILD = os.path.realpath(sys.argv[2])
 PLACE = tempfile.TemporaryDirectory(prefix="taskwatch-installed.")
 
 
-def option(name):
-    options = subprocess.run(["meson", "introspect", "--buildoptions", BUILD], capture_output=True, text=True, check=True)
-    return re.search(rf'"name": "{name}", "value": "([^"]*)"', options.stdout).group(1)
-
-
-PREFIX, LIBDIR = option("prefix"), option("libdir")
+OPTIONS = {option["name"]: option["value"] for option in json.loads(subprocess.run(
+    ["meson", "introspect", "--buildoptions", BUILD], capture_output=True, text=True, check=True).stdout)}
+PREFIX, LIBDIR = OPTIONS["prefix"], OPTIONS["libdir"]
 
 
 def destination():
@@ -41,9 +39,11 @@ def installed(*names):
 PLACES = [
     r"bin/taskwatch", LIBDIR + r"/libtaskwatch\.so", LIBDIR + r"/taskwatch/[a-z_-]+\.so",
     LIBDIR + r"/taskwatch/taskwatch-[a-z]+", LIBDIR + r"/pkgconfig/taskwatch\.pc",
-    r"include/taskwatch/(notifier\.h|taskwatch\.h|taskwatch\.hpp)", r"share/man/man1/taskwatch\.1",
+    r"include/taskwatch/(notifier\.h|taskwatch\.h|(line|taskwatch|thread_data)\.hpp)", r"share/man/man1/taskwatch\.1",
     r"share/man/man3/taskwatch-watcher\.3", r"share/man/man7/taskwatch\.7",
     r"share/bash-completion/completions/taskwatch",
+    r"share/taskwatch/new-watcher/(create|meson\.build|test\.sh|watcher\.c(pp)?)",
+    r"share/doc/taskwatch/examples/[a-z_]+\.c(pp)?",
 ]
 
 
@@ -80,24 +80,25 @@ def _(tree):
     if not shutil.which("pkg-config"):
         raise Skip("no pkg-config")
 
-    def ask(*words):
-        answer = tree.bare("pkg-config", *words, "taskwatch", env={
-            "PKG_CONFIG_PATH": installed(LIBDIR, "pkgconfig"), "PKG_CONFIG_SYSROOT_DIR": destination(),
-            # Where this prefix is the system's, pkg-config would leave it out.
-            "PKG_CONFIG_ALLOW_SYSTEM_CFLAGS": "1"})
-        equal((answer.returncode, answer.stderr), (0, ""))
-        return answer.stdout.split()
+    if not OPTIONS["pkgconfig.relocatable"]:
+        raise Skip("this build was set up with pkgconfig.relocatable=false")
+    moved = os.path.join(tree.work, "opt")
+    shutil.copytree(installed(), moved)
+    for prefix in (installed(), moved):
+        def ask(*words):
+            answer = tree.bare("pkg-config", *words, "taskwatch", env={
+                "PKG_CONFIG_PATH": os.path.join(prefix, LIBDIR, "pkgconfig")})
+            equal((answer.returncode, answer.stderr), (0, ""))
+            return answer.stdout.strip()
 
-    flags = ask("--cflags")
-    equal(flags, ["-I" + installed("include")])
-    equal(ask("--libs"), [])
-    version = re.search(r"^readonly version=(.*)$", read(tree.launcher), re.M).group(1)
-    equal(ask("--modversion"), [version])
-    places = {"watcherdir": installed(LIBDIR, "taskwatch"), "library": installed(LIBDIR, "libtaskwatch.so"),
-              "launcher": installed("bin/taskwatch")}
-    for name, path in places.items():
-        equal([path.removeprefix(destination())], [word.removeprefix(destination()) for word in ask("--variable=" + name)])
-        holds(os.path.exists(path), path)
+        (flag,) = ask("--cflags").split()
+        equal(flag[:2] + os.path.realpath(flag[2:]), "-I" + os.path.realpath(prefix + "/include"))
+        equal(ask("--libs"), "")
+        equal(ask("--modversion"), re.search(r"^readonly version=(.*)$", read(tree.launcher), re.M).group(1))
+        for name, path in {"watcherdir": LIBDIR + "/taskwatch", "library": LIBDIR + "/libtaskwatch.so",
+                           "launcher": "bin/taskwatch"}.items():
+            equal(os.path.realpath(ask("--variable=" + name)), os.path.realpath(os.path.join(prefix, path)))
+            holds(os.path.exists(os.path.join(prefix, path)), path)
 
 
 if __name__ == "__main__":
