@@ -68,11 +68,10 @@ void cancel(void *context) {
     auto *waiting = static_cast<Waiting *>(context);
     sys::call(SYS_kill, waiting->pid, SIGKILL);
     long reaped;
-    struct rusage usage;
     do {
-        reaped = sys::call(SYS_wait4, waiting->pid, &waiting->status, __WALL, &usage);
+        reaped = sys::call(SYS_wait4, waiting->pid, &waiting->status, __WALL, nullptr);
     } while (reaped == -EINTR);
-    if (reaped == waiting->pid) tell_end_of_shell(waiting->pid, waiting->status, name, &usage);
+    if (reaped == waiting->pid) tell_end_of_shell(waiting->pid, waiting->status, name);
     set_back(*waiting);
 }
 

@@ -20,8 +20,8 @@ def manuals(tree):
 @test("every shell script is ShellCheck-clean")
 def _(tree):
     need("shellcheck")
-    scripts = [path for path in glob.glob(tree.source + "/scripts/*") + [tree.source + "/.ci/run"]
-               if os.path.isfile(path) and re.match(r"#!/bin/(ba)?sh", read(path))]
+    scripts = [path for path in glob.glob(tree.source + "/scripts/*") + glob.glob(tree.source + "/tools/*/*") +
+               [tree.source + "/.ci/run"] if os.path.isfile(path) and re.match(r"#!/bin/(ba)?sh", read(path))]
     holds(len(scripts) >= 6, scripts)
     result = tree.bare("shellcheck", *scripts)
     equal((result.returncode, result.stdout), (0, ""))
