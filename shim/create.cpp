@@ -155,6 +155,8 @@ void arrive_in_child(Thread &thread, Creation &c) {
     thread.current = nullptr;
     process.live_threads.store(1, std::memory_order_relaxed);
     process.main = c.child;
+    // Without a gate the creator may be late: an exec would not find this task again, and adopt it a second time.
+    if (!c.gate) ledger.settle(c.child);
     chain.after_fork_in_child(thread.pins);
     forget_inherited_gates();
     if (!process.config.follow) process.wanted.store(0, std::memory_order_relaxed);

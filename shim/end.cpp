@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Lifecycle: a task ends. EXIT, then FREE, once, before its parent can learn of it through a wait
 // function: by the task itself, or on behalf of one that could not run code.
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <cerrno>
@@ -8,26 +9,29 @@
 #include "ledger.hpp"
 #include "lifecycle.hpp"
 #include "loader.hpp"
+#include "real.hpp"
 #include "session.hpp"
 
 namespace taskwatch {
 namespace {
 
-void tell_end(Thread &thread, const Task &task, const char *call, int status, unsigned long flags) {
+void tell_end(Thread &thread, const Task &task, const char *call, int status, unsigned long flags,
+              const struct rusage *usage = nullptr) {
     for (unsigned long event : {(unsigned long)WATCH_TASK_EXIT, (unsigned long)WATCH_TASK_FREE}) {
         uint32_t mask = event == WATCH_TASK_EXIT ? WATCH_MASK_EXIT : WATCH_MASK_FREE;
         if (!process.wants(mask)) continue;
         task_watch record = make_record(task, call, thread);
         record.exit_status = status;
+        record.usage = usage;
         deliver(thread, event | flags, record, {.need = mask, .honour = ~0u});
         flags &= ~WATCH_ADOPTED;
     }
 }
 
 // The status of a child of this process that is dead and not waited for: looked at, left where it is.
-bool look_at_corpse(pid_t pid, int &ret_status) {
+bool look_at_corpse(pid_t pid, int &ret_status, struct rusage &ret_usage) {
     siginfo_t info = {};
-    if (sys::call(SYS_waitid, P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0) != 0) return false;
+    if (sys::call(SYS_waitid, P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, &ret_usage) != 0) return false;
     if (info.si_pid != pid) return false;
     ret_status = info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8
                                             : info.si_status | (info.si_code == CLD_DUMPED ? 0x80 : 0);
@@ -36,8 +40,9 @@ bool look_at_corpse(pid_t pid, int &ret_status) {
 
 void end_dead(void *, const Task &task) {
     int status = 0;
-    bool known = task.pid != 0 && look_at_corpse(task.pid, status);
-    end_on_behalf(task, status, known, "sweep");
+    struct rusage usage;
+    bool known = task.pid != 0 && look_at_corpse(task.pid, status, usage);
+    end_on_behalf(task, status, known, "sweep", known ? &usage : nullptr);
 }
 
 // What nobody else is left to tell: children that nobody waited for, orphans, threads without storage of
@@ -88,17 +93,28 @@ void end_task(Thread &thread, Task &task, const char *call, int status, bool gro
     if (last && !process.quiet) session.close();
 }
 
-void end_on_behalf(const Task &task, int status, bool status_known, const char *call) {
+void end_on_behalf(const Task &task, int status, bool status_known, const char *call, const struct rusage *usage) {
     if (!ledger.claim_end(task)) return;
     Thread &thread = self();
     identify(thread);
-    tell_end(thread, task, call, status, WATCH_ON_BEHALF | (status_known ? 0 : WATCH_STATUS_UNKNOWN));
+    tell_end(thread, task, call, status, WATCH_ON_BEHALF | (status_known ? 0 : WATCH_STATUS_UNKNOWN), usage);
     ledger.leave(task);
 }
 
-void end_reaped_child(pid_t pid, int status, const char *call) {
+void end_reaped_child(pid_t pid, int status, const char *call, const struct rusage *usage) {
     Task task;
-    if (ledger.find(pid, task) && task.pid == task.tgid) end_on_behalf(task, status, true, call);
+    if (ledger.find(pid, task) && task.pid == task.tgid) end_on_behalf(task, status, true, call, usage);
+}
+
+bool wants_usage() {
+    if (!wanted(WATCH_MASK_EXIT) || self().in_callback) return false;
+    static constinit std::atomic<signed char> one_object{-1};
+    signed char known = one_object.load(std::memory_order_relaxed);
+    if (known < 0) {
+        known = real::in_one_object(reinterpret_cast<void *>(real::waitpid.get()), reinterpret_cast<void *>(real::wait4.get()));
+        one_object.store(known, std::memory_order_relaxed);
+    }
+    return known;
 }
 
 void end_threads_cut_off(const Task &task) {

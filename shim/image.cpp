@@ -86,9 +86,10 @@ int try_image(const ImageCall &call, const char *path, char *const *argv, char *
         // Those who asked for BEFORE have been told already and could stop it there.
         tell(call, path, argv, WATCH_BEFORE, TASKWATCH_FORECAST, 0, {.need = WATCH_MASK_EXEC, .honour = ~0u});
     }
-    // Where nobody reads LD_PRELOAD nobody prints an error either, and what a static program starts may load us.
-    const Repair repair = target.loads_us || target.ignores_preload ? Repair::follow : Repair::leave;
-    int error = call_genuine(call, path, argv, envp, repair, target.first_library);
+    // Out of the list also for a static image, which reads none: what it execs may be for a loader that would print
+    // an error (R8).
+    int error = call_genuine(call, path, argv, envp, target.loads_us ? Repair::follow : Repair::leave,
+                             target.first_library);
     if (forecast)
         tell(call, path, argv, WATCH_FAILED, TASKWATCH_FORECAST, error, {.need = WATCH_MASK_EXEC, .honour = ~0u});
     return error;

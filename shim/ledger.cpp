@@ -105,12 +105,14 @@ bool Ledger::holds(uint64_t id, uint32_t &ret_index) const {
 void Ledger::settle(const Task &task) {
     Slot *slot = slot_at(task.slot - 1);
     if (!slot) return;
+    // A child that nobody holds may have settled itself, and be gone already: the slot is another's then.
+    uint64_t word = slot->word.load(std::memory_order_acquire);
+    if (!is_of(word, task.slot - 1, task.id) || phase_of(word) == Phase::vacant || phase_of(word) == Phase::ending) return;
     slot->tgid.store(task.tgid, std::memory_order_relaxed);
     slot->ppid.store(task.ppid, std::memory_order_relaxed);
     slot->start_ns.store(task.start_ns, std::memory_order_relaxed);
     slot->pid.store(task.pid, std::memory_order_release);
-    uint64_t word = slot->word.load(std::memory_order_relaxed);
-    if (is_of(word, task.slot - 1, task.id) && phase_of(word) == Phase::entered)
+    if (phase_of(word) == Phase::entered)
         slot->word.compare_exchange_strong(word, word_of(generation_of(word), Phase::living), std::memory_order_acq_rel);
     header()->hint[(unsigned)task.pid % hints].store((uint16_t)task.slot, std::memory_order_release);
 }

@@ -157,10 +157,14 @@ int change_ids(const IdCall &call);
 // EXIT and FREE of the calling task, once; later calls do nothing. `status`: raw wait status.
 // `group`: the whole process ends (other threads park from now on).
 void end_task(Thread &thread, Task &task, const char *call, int status, bool group);
-// On behalf of a task that could not do it itself; the first to claim it delivers.
-void end_on_behalf(const Task &task, int status, bool status_known, const char *call);
+// On behalf of a task that could not do it itself; the first to claim it delivers. `usage`: what the kernel
+// counted for it, or null.
+void end_on_behalf(const Task &task, int status, bool status_known, const char *call, const struct rusage *usage = nullptr);
 // The same for a child that a wait function has just returned.
-void end_reaped_child(pid_t pid, int status, const char *call);
+void end_reaped_child(pid_t pid, int status, const char *call, const struct rusage *usage = nullptr);
+// True if a wait that was not asked for the usage should be made through wait4, which tells it: EXIT is wanted,
+// and no other preload has a waitpid of its own that would be passed by.
+bool wants_usage();
 // In a new image: the threads that the exec cut off.
 void end_threads_cut_off(const Task &task);
 // taskwatch_sweep().

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// TASKWATCH_WATCHERS from text to registered blocks: find, check, dlopen, init, register. A refusal is
+// TASKWATCH_WATCHERS from text to registered blocks: find, check, dlopen, init, register. What is built in needs
+// no file. A refusal is
 // one line "watcher 'NAME': why; what would be accepted", and the rest are loaded.
 // Where a name is looked up is in watcher_search.cpp, what a file says before it is loaded in
 // watcher_file.cpp.
@@ -95,17 +96,23 @@ class Options {
 class Item {
   public:
     Item(const Config &config, const LoaderHost &host, std::string_view text)
-        : config_(config), host_(host), text_(text) {}
+        : config_(config), host_(host), text_(text) {
+        found_.path[0] = '\0';
+    }
 
     [[nodiscard]] bool load();
 
   private:
+    const taskwatch_watcher *find_built_in();
     bool find();
     bool find_again();
     bool check_file();
+    bool check_room() const;
     bool check_version(uint32_t abi_version, uint32_t size) const;
     bool name_is_free(const char *name) const;
     bool open(void *&ret_handle) const;
+    bool load_built_in(const taskwatch_watcher &descriptor);
+    bool load_file();
     bool admit(void *handle, bool registered, Watcher &watcher) const;
     bool check_descriptor(const taskwatch_watcher &descriptor) const;
     bool start(const taskwatch_watcher &descriptor, Watcher &watcher) const;
@@ -119,7 +126,7 @@ class Item {
     const LoaderHost &host_;
     std::string_view text_;
     char variable_[64];  // of its options
-    FoundWatcher found_;
+    FoundWatcher found_;  // the path is empty for a built-in one
 };
 
 Line Item::refusal() const {
@@ -131,7 +138,7 @@ Line Item::refusal() const {
 
 Line Item::file_refusal() const {
     Line line = refusal();
-    if (text_[0] != '/') line << found_.path << ": ";
+    if (text_[0] != '/' && found_.path[0]) line << found_.path << ": ";
     return line;
 }
 
@@ -143,6 +150,17 @@ bool Item::refuse(Line &line) const {
 bool Item::find() {
     Line line = refusal();
     return find_watcher(text_, config_.path, host_.own_folder, found_, line) || refuse(line);
+}
+
+// Null: it is a file's, or nobody's.
+const taskwatch_watcher *Item::find_built_in() {
+    if (!host_.built_in || text_[0] == '/') return nullptr;
+    const taskwatch_watcher *descriptor = host_.built_in(text_);
+    if (!descriptor || !locate_watcher(text_, config_.path, nullptr, found_.path)) {
+        found_.path[0] = '\0';
+        return descriptor;
+    }
+    return nullptr;
 }
 
 // The path alone; what is wrong with the file by now the dynamic linker will say.
@@ -177,6 +195,12 @@ bool Item::name_is_free(const char *name) const {
     return true;
 }
 
+bool Item::check_room() const {
+    if (watcher_count < max_watchers) return true;
+    Line line = file_refusal();
+    return refuse(line << "one too many; at most " << max_watchers << " watchers are loaded");
+}
+
 // What can be known before any of its code runs.
 bool Item::check_file() {
     Line line = file_refusal();
@@ -185,8 +209,7 @@ bool Item::check_file() {
     for (unsigned n = 0; n < watcher_count; n++)
         if (watchers[n].dev == file.dev && watchers[n].ino == file.ino)
             return refuse(line << "this file is loaded already; name each watcher once");
-    if (watcher_count == max_watchers)
-        return refuse(line << "one too many; at most " << max_watchers << " watchers are loaded");
+    if (!check_room()) return false;
 
     int error = option_variable(found_.path, variable_);
     if (error == ENAMETOOLONG)
@@ -267,7 +290,16 @@ bool Item::admit(void *handle, bool registered, Watcher &watcher) const {
              << "call register_task_watcher()");
 }
 
-bool Item::load() {
+bool Item::load_built_in(const taskwatch_watcher &descriptor) {
+    if (!check_room() || !name_is_free(descriptor.name)) return false;
+    Watcher &watcher = watchers[watcher_count];
+    watcher = {};
+    if (option_variable(descriptor.name, variable_) != 0 || !start(descriptor, watcher)) return false;
+    watcher_count++;
+    return true;
+}
+
+bool Item::load_file() {
     if (host_.loaded_before ? !find_again() : !find() || !check_file()) return false;
 
     Watcher &watcher = watchers[watcher_count];
@@ -290,6 +322,11 @@ bool Item::load() {
     else if (handle)
         dlclose(handle);
     return loaded;
+}
+
+bool Item::load() {
+    const taskwatch_watcher *built_in = find_built_in();
+    return built_in ? load_built_in(*built_in) : load_file();
 }
 
 }  // namespace

@@ -3,16 +3,24 @@
 // refusal; a refused watcher is left out and the rest are loaded.
 #pragma once
 
+#include <string_view>
+
 #include "chain.hpp"
 #include "config.hpp"
 
 namespace taskwatch {
+
+// A watcher by its name without a file, or null.
+using BuiltIn = const taskwatch_watcher *(std::string_view name);
 
 // What the loader needs of the rest, so that it can be tested alone.
 struct LoaderHost {
     Chain *chain;
     char *const *envp;     // for the watchers' options
     const char *own_folder;  // where the library's own watchers are, "/usr/lib/.../taskwatch"; may be null
+    // Watchers that are in the library itself: taken for a name that no folder of TASKWATCH_PATH has, in place of
+    // the file of that name in own_folder, which is the same code. May be null.
+    BuiltIn *built_in = nullptr;
     // An earlier image of this session has loaded this very list without a refusal: the files are not
     // looked into again before they are opened.
     bool loaded_before = false;

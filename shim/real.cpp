@@ -114,6 +114,20 @@ const char *own_path() {
     return map ? map->l_name : nullptr;
 }
 
+bool in_one_object(const void *a, const void *b) {
+    // Objects do not overlap: an address belongs to the last that begins before it.
+    const link_map *of_a = nullptr, *of_b = nullptr;
+    auto begins_before = [](const link_map *map, const void *address, const link_map *found) {
+        return map->l_addr <= reinterpret_cast<ElfW(Addr)>(address) && (!found || map->l_addr > found->l_addr);
+    };
+    const link_map *map = own_map();
+    for (map = map ? map->l_next : nullptr; map; map = map->l_next) {
+        if (begins_before(map, a, of_a)) of_a = map;
+        if (begins_before(map, b, of_b)) of_b = map;
+    }
+    return of_a && of_a == of_b;
+}
+
 void *find(const char *name, const char *version) {
     const link_map *map = own_map();
     uint32_t hash = gnu_hash(name);

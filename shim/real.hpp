@@ -28,6 +28,9 @@ namespace taskwatch::real {
 // ours; null if there is none. Async-signal-safe.
 void *find(const char *name, const char *version);
 
+// True if both addresses are of one of the objects after ours. Async-signal-safe.
+bool in_one_object(const void *a, const void *b);
+
 // The path that the dynamic linker loaded us by, relative if it was named so. Null without its list.
 const char *own_path();
 

@@ -3,6 +3,7 @@
 // its end, which is told before the caller learns of it.
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 namespace taskwatch {
@@ -24,6 +25,6 @@ class ShellCommand {
 pid_t await_shell(pid_t pid, int *ret_status, const char *call);
 
 // The part of await_shell() that follows the wait itself.
-void tell_end_of_shell(pid_t pid, int status, const char *call);
+void tell_end_of_shell(pid_t pid, int status, const char *call, const struct rusage *usage);
 
 }  // namespace taskwatch

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The one place where start-up and shutdown order is written.
 //
-//   1  handlers      register_handlers(): first call of anybody who registers one, or 2
+//   1  handlers      register_exit_handler(): first call of anybody who registers one, or 2
 //   2  start         our constructor, __libc_start_main or the first wrapped call, whichever comes first and
 //                    finds an environment: variables, session, watchers
 //   3  EXEC          our constructor: after the libraries' constructors, before the executable's own
@@ -13,13 +13,13 @@
 #include <cerrno>
 #include <cstring>
 
+#include "built_in.hpp"
 #include "environment.hpp"
 #include "session.hpp"
 #include "lifecycle.hpp"
 #include "loader.hpp"
 #include "message.hpp"
 #include "real.hpp"
-#include "thread_start.hpp"
 #include "true_end.hpp"
 
 extern "C" char **environ;
@@ -97,11 +97,11 @@ void start(char *const *envp) {
     int refused = load_watchers(process.config, {.chain = &chain,
                                                  .envp = envp,
                                                  .own_folder = own_folder,
+                                                 .built_in = built_in_watcher,
                                                  .loaded_before = loaded_before,
                                                  .refuse = refuse});
     if (refused == 0 && !loaded_before) session.set_good_list(process.config.watchers, process.config.path);
     session.want(chain.wanted());
-    watch_thread_ends();
     if (refused_any && process.config.strict) sys::call(SYS_exit_group, 125);
 }
 
@@ -118,7 +118,7 @@ void ensure_started() {
         return;
     }
     int saved_errno = errno;
-    register_handlers();
+    register_exit_handler();
     start(environ);
     process.wanted.store(wanted_now(), std::memory_order_release);
     errno = saved_errno;

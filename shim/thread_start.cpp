@@ -10,6 +10,7 @@
 
 #include "clock.hpp"
 #include "ledger.hpp"
+#include "real.hpp"
 
 namespace taskwatch {
 namespace {
@@ -29,7 +30,7 @@ constinit std::atomic<unsigned> turn{0};
 // those, with the program's malloc, in a thread for which a sanitizer's runtime has not made its own state yet.
 constexpr pthread_key_t last_key_without_malloc = 31;  // PTHREAD_KEY_2NDLEVEL_SIZE - 1
 constinit pthread_key_t end_key = 0;
-constinit std::atomic<bool> have_key{false};
+constinit std::atomic<bool> have_key{false}, taking_key{false};
 
 ThreadStart *take_start() {
     unsigned first = turn.fetch_add(1, std::memory_order_relaxed);
@@ -74,6 +75,7 @@ pid_t tid_of(pthread_t thread) {
 }
 
 int create_thread(Thread &thread, const ThreadCall &call, pthread_t *ret_thread) {
+    watch_thread_ends();
     Creation creation;
     creation.call = {call.name, thread_flags};
     creation.ends_itself = creation.defer_open = true;
@@ -136,10 +138,11 @@ bool enter_thread(ThreadStart *record, ThreadStart &ret_copy) {
 }
 
 void watch_thread_ends() {
+    if (taking_key.load(std::memory_order_relaxed) || taking_key.exchange(true, std::memory_order_relaxed)) return;
     pthread_key_t keys[last_key_without_malloc + 1];
     unsigned count = 0;
     // libc gives the lowest number that is free; the one beyond is taken only to see that it is.
-    while (count <= last_key_without_malloc && pthread_key_create(&keys[count], at_thread_end) == 0)
+    while (count <= last_key_without_malloc && real::pthread_key_create(&keys[count], at_thread_end) == 0)
         if (keys[count++] >= last_key_without_malloc) break;
     unsigned ours = count;
     while (ours > 0 && keys[ours - 1] > last_key_without_malloc) ours--;

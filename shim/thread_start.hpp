@@ -40,7 +40,9 @@ int create_thread(Thread &thread, const ThreadCall &call, pthread_t *ret_thread)
 // In the new thread: waits for the decision and becomes the task. False: it is to end at once.
 bool enter_thread(ThreadStart *start, ThreadStart &ret_copy);
 
-// Takes the key whose destructor tells a thread's end, and arms it for the calling (main) thread.
+// Takes the key whose destructor tells a thread's end, once: before the first thread or the program's own first key is
+// made, whichever comes first. Arms it for the calling thread, which as a rule is the main one: while that is the
+// only one, its end is the process's.
 void watch_thread_ends();
 bool is_thread_end_key(pthread_key_t key);
 

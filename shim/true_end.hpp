@@ -2,6 +2,8 @@
 // The handlers of ours that libc runs at a process's end and around fork, and their registration.
 #pragma once
 
+#include <sys/types.h>
+
 namespace taskwatch {
 
 // EXIT and FREE of the calling task with an exit status as given to exit(3); once.
@@ -12,8 +14,14 @@ void end_here(const char *call, int status);
 void at_true_end(int status, void *);
 void at_quick_end(void *);
 
-// Registers ours: called before anybody else's registration is forwarded, so that ours is first and
-// therefore last to run at exit and first to run in a forked child. Any number of times, does it once.
-void register_handlers();
+// Each registers one of ours, once. Called before anybody else's registration of that kind is forwarded, so that ours
+// is first and therefore last to run at exit and first to run in a forked child; otherwise at the start (exit: libc
+// registers its own without asking us) or before the call that runs them (quick_exit, fork).
+void register_exit_handler();
+void register_quick_handler();
+void register_fork_handlers();
+
+// libc's fork with our handlers registered, for create_process().
+pid_t fork_genuinely(void *);
 
 }  // namespace taskwatch

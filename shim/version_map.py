@@ -44,7 +44,8 @@ def main():
             out.write("%s {\n  global:\n" % version)
             for name in sorted(n for n, vs in names.items() if version in vs):
                 out.write("    %s;\n" % name)
-            out.write("};\n")
+            # The descriptors of the built-in watchers, which their sources export for the file.
+            out.write("  local:\n    taskwatch_watcher_*;\n};\n" if version == versions[0] else "};\n")
 
 
 if __name__ == "__main__":

@@ -105,11 +105,10 @@ bool find_watcher(std::string_view item, const char *folders, const char *own_fo
 }
 
 bool locate_watcher(std::string_view item, const char *folders, const char *own_folder, char (&ret_path)[PATH_MAX]) {
-    auto readable = [&] { return sys::call(SYS_faccessat, AT_FDCWD, ret_path, R_OK) == 0; };
     if (item[0] == '/') {
         if (item.size() >= sizeof ret_path) return false;
         ret_path[item.copy(ret_path, item.size())] = '\0';
-        return readable();
+        return true;
     }
     if (!is_watcher_name(item)) return false;
     bool found = false;
@@ -119,7 +118,7 @@ bool locate_watcher(std::string_view item, const char *folders, const char *own_
         *end++ = '/';
         end += item.copy(end, item.size());
         memcpy(end, ".so", sizeof ".so");
-        found = readable();
+        found = !is_missing(int(-sys::call(SYS_faccessat, AT_FDCWD, ret_path, F_OK)));
     };
     for_each_piece(folders, look);
     if (own_folder && *own_folder) look(own_folder);

@@ -42,8 +42,9 @@ struct FoundWatcher {
 [[nodiscard]] bool find_watcher(std::string_view item, const char *folders, const char *own_folder,
                                 FoundWatcher &ret_found, Line &why);
 
-// The path where find_watcher() would look first and where a readable file is: one system call a folder. False: ask
-// find_watcher().
-bool locate_watcher(std::string_view item, const char *folders, const char *own_folder, char (&ret_path)[PATH_MAX]);
+// The path where find_watcher() would look: the first folder that has a file of that name, or `item` itself if it
+// is a path. One system call a folder, nothing is opened. False: none has one.
+[[nodiscard]] bool locate_watcher(std::string_view item, const char *folders, const char *own_folder,
+                                  char (&ret_path)[PATH_MAX]);
 
 }  // namespace taskwatch

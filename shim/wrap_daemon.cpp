@@ -28,7 +28,7 @@ constexpr real::Genuine<int(int), "login_tty", ""> genuine_login_tty;
 constexpr uint64_t fork_flags = CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD;
 
 pid_t fork_for(const char *name) {
-    return create_process({name, fork_flags}, [](void *) { return real::fork(); }, nullptr);
+    return create_process({name, fork_flags}, fork_genuinely, nullptr);
 }
 
 // Past any _exit() of the program's own, as libc's own call is.

@@ -82,6 +82,7 @@ extern "C" EXPORT_ALIAS(_exit) void _Exit(int) noexcept;
 
 EXPORT void quick_exit(int status) noexcept {
     quick_status = status;
+    register_quick_handler();
     if (auto genuine = real::quick_exit.get()) genuine(status);
     for (;;) sys::call(SYS_exit_group, status);
 }

@@ -8,6 +8,7 @@
 #include "export.hpp"
 #include "lifecycle.hpp"
 #include "real.hpp"
+#include "true_end.hpp"
 
 using namespace taskwatch;
 
@@ -20,7 +21,7 @@ constexpr CreateCall vfork_call{"vfork", CLONE_VM | CLONE_VFORK | SIGCHLD};
 }  // namespace
 
 EXPORT pid_t fork() noexcept {
-    return create_process({"fork", fork_flags}, [](void *) { return real::fork(); }, nullptr);
+    return create_process({"fork", fork_flags}, fork_genuinely, nullptr);
 }
 extern "C" EXPORT_ALIAS(fork) pid_t __fork() noexcept;
 extern "C" EXPORT_ALIAS(fork) pid_t __libc_fork() noexcept;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Exported: the functions through which programs and libraries register handlers for fork and exit. The
-// first call from anywhere puts ours first. A constructor would be too late: the executable's preinit
-// functions and other libraries' constructors come before ours.
+// first call from anywhere puts ours of the same kind first. A constructor would be too late: the executable's
+// preinit functions and other libraries' constructors come before ours. Where nobody registers any, ours for fork and
+// quick_exit are registered when these are called: most programs call neither, and need not pay at their start.
 #include <stdio_ext.h>
 
 #include <atomic>
@@ -20,7 +21,11 @@ extern "C" int fcloseall();
 
 namespace {
 
-constinit std::atomic<bool> registered{false};
+constinit std::atomic<bool> exit_registered{false}, fork_registered{false}, quick_registered{false};
+
+bool first_time(std::atomic<bool> &done) {
+    return !done.load(std::memory_order_relaxed) && !done.exchange(true, std::memory_order_relaxed);
+}
 
 void in_forked_child() {
     Thread &thread = self();
@@ -47,11 +52,21 @@ void in_forking_parent() {
 
 namespace taskwatch {
 
-void register_handlers() {
-    if (registered.exchange(true, std::memory_order_relaxed)) return;
-    real::__register_atfork(nullptr, in_forking_parent, in_forked_child, nullptr);
-    real::on_exit(at_true_end, nullptr);
-    real::__cxa_at_quick_exit(at_quick_end, nullptr);
+void register_exit_handler() {
+    if (first_time(exit_registered)) real::on_exit(at_true_end, nullptr);
+}
+
+void register_quick_handler() {
+    if (first_time(quick_registered)) real::__cxa_at_quick_exit(at_quick_end, nullptr);
+}
+
+void register_fork_handlers() {
+    if (first_time(fork_registered)) real::__register_atfork(nullptr, in_forking_parent, in_forked_child, nullptr);
+}
+
+pid_t fork_genuinely(void *) {
+    register_fork_handlers();
+    return real::fork();
 }
 
 void at_true_end(int status, void *) {
@@ -65,22 +80,22 @@ void at_true_end(int status, void *) {
 }  // namespace taskwatch
 
 EXPORT int __register_atfork(void (*prepare)(), void (*parent)(), void (*child)(), void *dso) noexcept {
-    register_handlers();
+    register_fork_handlers();
     if (parent) process.program_parent_handlers.store(true, std::memory_order_relaxed);
     return real::__register_atfork(prepare, parent, child, dso);
 }
 
 EXPORT int __cxa_atexit(void (*function)(void *), void *argument, void *dso) noexcept {
-    register_handlers();
+    register_exit_handler();
     return real::__cxa_atexit(function, argument, dso);
 }
 
 EXPORT int on_exit(void (*function)(int, void *), void *argument) noexcept {
-    register_handlers();
+    register_exit_handler();
     return real::on_exit(function, argument);
 }
 
 EXPORT int __cxa_at_quick_exit(void (*function)(void *), void *dso) noexcept {
-    register_handlers();
+    register_quick_handler();
     return real::__cxa_at_quick_exit(function, dso);
 }

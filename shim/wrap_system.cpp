@@ -68,10 +68,11 @@ void cancel(void *context) {
     auto *waiting = static_cast<Waiting *>(context);
     sys::call(SYS_kill, waiting->pid, SIGKILL);
     long reaped;
+    struct rusage usage;
     do {
-        reaped = sys::call(SYS_wait4, waiting->pid, &waiting->status, __WALL, nullptr);
+        reaped = sys::call(SYS_wait4, waiting->pid, &waiting->status, __WALL, &usage);
     } while (reaped == -EINTR);
-    if (reaped == waiting->pid) tell_end_of_shell(waiting->pid, waiting->status, name);
+    if (reaped == waiting->pid) tell_end_of_shell(waiting->pid, waiting->status, name, &usage);
     set_back(*waiting);
 }
 

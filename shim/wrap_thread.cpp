@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Exported: pthread_create, thrd_create, the join functions, pthread_key_delete (for the key that tells a
-// thread's end).
+// Exported: pthread_create, thrd_create, the join functions, and for the key that tells a thread's end the functions
+// that make and delete keys.
 #include <pthread.h>
 #include <threads.h>
 
@@ -161,6 +161,18 @@ EXPORT int pthread_clockjoin_np(pthread_t thread, void **result, clockid_t clock
 }
 EXPORT int thrd_join(thrd_t thread, int *result) {
     return join("thrd_join", thread, [=] { return real::thrd_join(thread, result); });
+}
+
+EXPORT int pthread_key_create(pthread_key_t *ret_key, void (*destructor)(void *)) noexcept {
+    if (wanted(mask_life) && !process.quiet) watch_thread_ends();
+    return real::pthread_key_create(ret_key, destructor);
+}
+extern "C" EXPORT_ALIAS(pthread_key_create) [[gnu::nonnull(1)]] int __pthread_key_create(pthread_key_t *,
+                                                                                         void (*)(void *)) noexcept;
+
+EXPORT int tss_create(tss_t *ret_key, tss_dtor_t destructor) {
+    if (wanted(mask_life) && !process.quiet) watch_thread_ends();
+    return real::tss_create(ret_key, destructor);
 }
 
 EXPORT int pthread_key_delete(pthread_key_t key) noexcept {

@@ -19,14 +19,14 @@ using namespace taskwatch;
 namespace {
 
 // True if the program may see this result.
-bool account(pid_t pid, const int *status, bool reaped, const char *call) {
+bool account(pid_t pid, const int *status, bool reaped, const char *call, const struct rusage *usage) {
     if (pid <= 0) return true;
     reaped = reaped && (WIFEXITED(*status) || WIFSIGNALED(*status));
     if (veto_any_hidden() && (reaped ? veto_hides(pid) : veto_would_hide(pid))) return false;
     if (self().in_callback || !wanted(mask_life)) return true;
     if (WIFEXITED(*status) || WIFSIGNALED(*status)) {
         int saved_errno = errno;
-        end_reaped_child(pid, *status, call);
+        end_reaped_child(pid, *status, call, usage);
         errno = saved_errno;
     }
     return true;
@@ -41,14 +41,18 @@ pid_t wait_for_unseen(pid_t which, int *status, int options, struct rusage *usag
     return pid;
 }
 
-// The program's status pointer may be null; ours never is, and its word is untouched when nothing is seen.
+// The program's pointers may be null; ours never are, and a word is untouched when nothing is seen. What the
+// kernel counted for a child comes with its reaping or never: it is asked for where the program does not.
 template <typename Wait>
 pid_t wait_for(const char *call, pid_t which, int *status, int options, struct rusage *usage, Wait genuine) {
+    struct rusage counted;
+    bool ask = !usage && wants_usage();
+    if (ask) usage = &counted;
     for (;;) {
         int own = 0;
-        pid_t pid = genuine(&own);
+        pid_t pid = ask ? real::wait4(which, &own, options, usage) : genuine(&own);
         if (pid == -1 && errno == ECHILD) pid = wait_for_unseen(which, &own, options, usage);
-        if (!account(pid, &own, true, call)) continue;
+        if (!account(pid, &own, true, call, usage)) continue;
         if (pid > 0 && status) *status = own;
         return pid;
     }
@@ -79,11 +83,13 @@ long wait_raw(const SystemCall &c) {
     int own = 0;
     auto which = (pid_t)c.a[0];
     int *status = c.a[1] ? reinterpret_cast<int *>(c.a[1]) : &own;
+    struct rusage counted;
+    auto *usage = c.a[3] ? reinterpret_cast<struct rusage *>(c.a[3]) : &counted;
     for (;;) {
-        long pid = look_again([&](int more) { return sys::call(SYS_wait4, which, status, c.a[2] | more, c.a[3]); }, which);
+        long pid = look_again([&](int more) { return sys::call(SYS_wait4, which, status, c.a[2] | more, usage); }, which);
         if (pid <= 0) return pid;
         if (spawn_died_unseen((pid_t)pid)) spawn_forget_unseen((pid_t)pid);
-        if (account((pid_t)pid, status, true, "SYS_wait4")) return pid;
+        if (account((pid_t)pid, status, true, "SYS_wait4", usage)) return pid;
     }
 }
 
@@ -91,12 +97,14 @@ long waitid_raw(const SystemCall &c) {
     siginfo_t own = {};
     auto which = c.a[0] == P_PID ? (pid_t)c.a[1] : -1;
     siginfo_t *info = c.a[2] ? reinterpret_cast<siginfo_t *>(c.a[2]) : &own;
+    struct rusage counted;
+    auto *usage = c.a[4] ? reinterpret_cast<struct rusage *>(c.a[4]) : &counted;
     for (;;) {
-        long result = look_again([&](int more) { return sys::call(SYS_waitid, c.a[0], c.a[1], info, c.a[3] | more, c.a[4]); }, which);
+        long result = look_again([&](int more) { return sys::call(SYS_waitid, c.a[0], c.a[1], info, c.a[3] | more, usage); }, which);
         if (result != 0 || info->si_pid == 0) return result;
         if (!(c.a[3] & WNOWAIT) && spawn_died_unseen(info->si_pid)) spawn_forget_unseen(info->si_pid);
         int status = raw_status(*info);
-        if (account(info->si_pid, &status, !(c.a[3] & WNOWAIT), "SYS_waitid")) return 0;
+        if (account(info->si_pid, &status, !(c.a[3] & WNOWAIT), "SYS_waitid", usage)) return 0;
         if (c.a[3] & WNOWAIT) sys::call(SYS_sched_yield);
     }
 }
@@ -133,7 +141,8 @@ EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options) {
         }
         if (result != 0 || seen->si_pid == 0) return result;
         int status = raw_status(*seen);
-        if (account(seen->si_pid, &status, !(options & WNOWAIT), "waitid")) return result;
+        // libc's waitid has no place for the usage, and the system call itself would be no cancellation point.
+        if (account(seen->si_pid, &status, !(options & WNOWAIT), "waitid", nullptr)) return result;
         // A corpse that is only looked at stays where it is: the one who ends it takes it away.
         if (options & WNOWAIT) sys::call(SYS_sched_yield);
     }

@@ -74,7 +74,7 @@ void say_not_watched(Diagnosis &answer, const ProgramFile &image, const char *li
     const std::string begin = "cannot be watched: ";
     if (reason == "static")
         return set_verdict(answer, Verdict::not_watched, begin + "it is statically linked; what it starts can be",
-                           std::string(its_life) + "; programs that it starts, as adopted tasks",
+                           std::string(its_life) + "; if taskwatch starts it, programs that it starts, as adopted tasks",
                            "what it does itself; its children before they execute a program");
     if (reason == "secure-execution") {
         const std::string more = privileges(image);

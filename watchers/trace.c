@@ -18,7 +18,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "option.h"
+#include "output.h"
 #include "raw.h"
 #include "trace.h"
 
@@ -29,7 +29,7 @@
 /* EXEC in JSON: the folder, then the line. A mapping, of which only the touched pages cost. */
 #define FOLDER_MAX 4096
 #define SCRATCH (4 * 4096)
-#define PATH_PATTERN_MAX 1000
+#define PATH_PATTERN_MAX OUTPUT_PATH_MAX
 #define PATH_EXPANDED_MAX (PATH_PATTERN_MAX + 100)
 
 static struct {
@@ -299,18 +299,6 @@ static void fini(int reason)
 
 /* --- options */
 
-/* Own scan: a shell may export a getenv() of its own. */
-static const char *environment(const char *name)
-{
-    extern char **environ;
-    size_t length = strlen(name);
-
-    for (char **entry = environ; entry && *entry; entry++)
-        if (strncmp(*entry, name, length) == 0 && (*entry)[length] == '=')
-            return *entry + length + 1;
-    return NULL;
-}
-
 static const char *read_events(char *list, unsigned *ret_events)
 {
     static const struct {
@@ -365,20 +353,13 @@ static const char *open_output(void)
 {
     struct output *output = &outputs[0];
     const char *path = settings.pattern[0] ? output->path : NULL;
-    /* A wrong path is refused by the first process. Later ones may have other rights: it costs them lines. */
-    int first = environment("TASKWATCH_SESSION") == NULL;
-    int error;
 
     if (settings.per_process)
         atomic_store(&output_owner, (pid_t)raw_call(SYS_getpid, 0, 0, 0, 0, 0, 0));
     if (!expand(settings.pattern, atomic_load(&output_owner), output->path, sizeof output->path))
         return option_refuse("output", settings.pattern, "too long",
                              "less than 1100 bytes with its process id");
-    error = taskwatch_sink_init(&output->sink, path, first && path != NULL);
-    if (error == 0)
-        return NULL;
-    return option_refuse("output", output->path, errno_name(-error) ? errno_name(-error) : "not to be opened",
-                         "a file that can be written, in a folder that exists; a FIFO that is read");
+    return output_open(&output->sink, "output", path);
 }
 
 static bool wants_color(const char *choice)

@@ -4,77 +4,18 @@
  * ones may be added, zero values are printed, and nothing is cut or altered without saying so in
  * "truncated" and "encoded".
  */
+#include "json.h"
 #include "trace.h"
-#include "utf8.h"
 
 /* Strings of a record that can be long or hold any bytes. */
 enum { FIELD_PATH = 1, FIELD_ARGV = 2, FIELD_CWD = 4 };
 
-static void number(struct line *line, const char *key, uint64_t value)
-{
-    line_text(line, key);
-    line_number(line, value);
-}
-
-static void integer(struct line *line, const char *key, int64_t value)
-{
-    line_text(line, key);
-    line_integer(line, value);
-}
-
-/*
- * A string in quotes. `encode`: its bytes that are not UTF-8, and `%` itself, as %XX. Nothing is
- * written beyond `end` but the closing quote. Returns false if it was cut.
- */
-static bool string(struct line *line, const char *text, bool encode, size_t end)
-{
-    static const char shorts[] = "b\bf\fn\nr\rt\t\"\"\\\\";
-    const unsigned char *s = (const unsigned char *)text;
-
-    line_char(line, '"');
-    while (*s) {
-        size_t length = utf8_length(s);
-        size_t room = end > line->length ? end - line->length : 0;
-
-        if (room < 6)
-            break;
-        if (length == 0 || (encode && *s == '%')) {
-            line_char(line, '%');
-            line_hex(line, *s++, 2);
-        } else if (length > 1 || (*s >= 0x20 && *s != '"' && *s != '\\')) {
-            line_bytes(line, (const char *)s, length);
-            s += length;
-        } else {
-            const char *pair = shorts;
-
-            while (*pair && (unsigned char)pair[1] != *s)
-                pair += 2;
-            line_char(line, '\\');
-            if (*pair) {
-                line_char(line, *pair);
-            } else {
-                line_text(line, "u00");
-                line_hex(line, *s, 2);
-            }
-            s++;
-        }
-    }
-    line_char(line, '"');
-    return *s == '\0';
-}
-
 static bool string_or_null(struct line *line, const char *text, bool encode, size_t end)
 {
     if (text)
-        return string(line, text, encode, end);
+        return json_string(line, text, encode, end);
     line_text(line, "null");
     return true;
-}
-
-static void name(struct line *line, const char *key, const char *value)
-{
-    line_text(line, key);
-    string(line, value, false, SIZE_MAX);
 }
 
 static void error_name(struct line *line, const char *key, int error)
@@ -106,7 +47,7 @@ static bool vector(struct line *line, char *const *vector, bool encode, size_t e
         }
         if (i)
             line_char(line, ',');
-        whole = string(line, vector[i], encode, end);
+        whole = json_string(line, vector[i], encode, end);
     }
     line_char(line, ']');
     return whole;
@@ -134,29 +75,11 @@ static const char *event_name(unsigned long event)
     }
 }
 
-/* What every record has. */
-static void head(struct line *line, const struct trace_record *record)
-{
-    const struct task_watch *task = record->task;
-
-    name(line, "{\"v\":1,\"event\":", event_name(record->event));
-    line_text(line, ",\"session\":\"");
-    line_hex(line, task->session, 16);
-    number(line, "\",\"ts\":", task->realtime_ns);
-    number(line, ",\"mono\":", task->boottime_ns);
-    number(line, ",\"task\":", task->id);
-    number(line, ",\"parent\":", task->parent_id);
-    integer(line, ",\"pid\":", task->pid);
-    integer(line, ",\"tgid\":", task->tgid);
-    integer(line, ",\"ppid\":", task->ppid);
-    integer(line, ",\"by\":", task->by);
-}
-
 static void verdict(struct line *line, const struct trace_record *record)
 {
     if (trace_vetoed(record)) {
         line_text(line, ",\"vetoed\":true");
-        name(line, ",\"by_watcher\":", record->task->stopped_by ? record->task->stopped_by : "");
+        json_text(line, ",\"by_watcher\":", record->task->stopped_by ? record->task->stopped_by : "");
         error_name(line, ",\"errno\":", trace_errno(record));
     } else if (trace_refused(record)) {
         error_name(line, ",\"refused\":", record->task->error);
@@ -185,7 +108,7 @@ static void fields(struct line *line, const char *key, unsigned set)
         if (!(set & 1u << i))
             continue;
         line_text(line, before);
-        name(line, "", names[i]);
+        json_text(line, "", names[i]);
         before = ",";
     }
     line_char(line, ']');
@@ -254,15 +177,15 @@ static void ids(struct line *line, const struct trace_record *record)
     const struct task_watch_ids *now = &record->task->ids, *old = &record->task->old_ids;
     bool user = record->event == WATCH_TASK_UID;
 
-    name(line, ",\"call\":", record->task->call);
-    number(line, user ? ",\"uid\":" : ",\"gid\":", now->real);
-    number(line, user ? ",\"euid\":" : ",\"egid\":", now->effective);
-    number(line, user ? ",\"suid\":" : ",\"sgid\":", now->saved);
-    number(line, user ? ",\"fsuid\":" : ",\"fsgid\":", now->filesystem);
-    number(line, ",\"old\":[", old->real);
-    number(line, ",", old->effective);
-    number(line, ",", old->saved);
-    number(line, ",", old->filesystem);
+    json_text(line, ",\"call\":", record->task->call);
+    json_number(line, user ? ",\"uid\":" : ",\"gid\":", now->real);
+    json_number(line, user ? ",\"euid\":" : ",\"egid\":", now->effective);
+    json_number(line, user ? ",\"suid\":" : ",\"sgid\":", now->saved);
+    json_number(line, user ? ",\"fsuid\":" : ",\"fsgid\":", now->filesystem);
+    json_number(line, ",\"old\":[", old->real);
+    json_number(line, ",", old->effective);
+    json_number(line, ",", old->saved);
+    json_number(line, ",", old->filesystem);
     line_text(line, "],\"changed\":");
     line_text(line, record->flags & (WATCH_UNCHANGED | WATCH_BEFORE | WATCH_FAILED) ? "false" : "true");
 }
@@ -271,27 +194,27 @@ static void end_of_task(struct line *line, const struct trace_record *record)
 {
     int status = record->task->exit_status;
 
-    name(line, ",\"call\":", record->task->call);
+    json_text(line, ",\"call\":", record->task->call);
     if (record->flags & WATCH_STATUS_UNKNOWN) {
         line_text(line, ",\"status\":null,\"exit_code\":null,\"signal\":null");
     } else {
-        integer(line, ",\"status\":", status);
-        integer(line, ",\"exit_code\":", status >> 8 & 0xff);
-        integer(line, ",\"signal\":", status & 0x7f);
+        json_integer(line, ",\"status\":", status);
+        json_integer(line, ",\"exit_code\":", status >> 8 & 0xff);
+        json_integer(line, ",\"signal\":", status & 0x7f);
     }
-    number(line, ",\"elapsed\":", trace_elapsed(record->task));
+    json_number(line, ",\"elapsed\":", trace_elapsed(record->task));
 }
 
 void trace_json(struct line *line, const struct trace_record *record)
 {
     unsigned encoded = 0, cut = 0;
 
-    head(line, record);
+    json_head(line, event_name(record->event), record->task);
     switch (record->event) {
     case WATCH_TASK_INIT:
     case WATCH_TASK_CLONE:
-        name(line, ",\"call\":", record->task->call);
-        number(line, ",\"clone_flags\":", record->task->clone_flags);
+        json_text(line, ",\"call\":", record->task->call);
+        json_number(line, ",\"clone_flags\":", record->task->clone_flags);
         break;
     case WATCH_TASK_EXEC:
         encoded = image(line, record, &cut);
@@ -304,7 +227,7 @@ void trace_json(struct line *line, const struct trace_record *record)
         end_of_task(line, record);
         break;
     case TRACE_LOST:
-        number(line, ",\"n\":", record->lost);
+        json_number(line, ",\"n\":", record->lost);
         error_name(line, ",\"why\":", record->lost_error);
         break;
     }

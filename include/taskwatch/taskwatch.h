@@ -99,6 +99,8 @@ struct task_watch_ids {
 #define TASKWATCH_FOREIGN_TLS 0x8u    /* this task runs on another's thread-local storage */
 #define TASKWATCH_QUIET 0x10u         /* a seccomp filter is installed: no system call but write(2) */
 
+struct rusage; /* sys/resource.h */
+
 struct task_watch {
 	uint32_t size;        /* sizeof(struct task_watch) of the library that calls */
 	uint32_t context;     /* TASKWATCH_ bits above */
@@ -123,6 +125,11 @@ struct task_watch {
 	int32_t verdict;      /* observers: what the walk returned so far */
 	uint32_t reserved;
 	const char *stopped_by; /* name of the watcher that stopped this walk or this creation, or NULL */
+	/*
+	 * EXIT, FREE on behalf: what the kernel counted for the dead process, getrusage(2). NULL where the dying
+	 * task tells its end itself (it can ask) and where nobody could learn it.
+	 */
+	const struct rusage *usage;
 };
 
 /* ------------------------------------------------------------------------------------------------

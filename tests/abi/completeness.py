@@ -17,7 +17,7 @@ CANDIDATES = [
     r".*fork.*", r".*clone\d*", r"pidfd_.*",  # makes a process, names one
     r"posix_spawn.*", r"(IO_)?popen", r"(IO_)?proc_(open|close)", r"(libc_)?system", r"daemon", r"wordexp",
     r"f?exec(l|le|lp|v|ve|veat|vp|vpe)", r"rexec.*", r"rcmd.*", r"i?ruserok.*",
-    r"(p?thread|thrd)_(create|exit|join|.*join_np|cancel|kill.*|sigqueue)", r"pthread_key_delete",
+    r"(p?thread|thrd)_(create|exit|join|.*join_np|cancel|kill.*|sigqueue)", r"pthread_key_(create|delete)", r"tss_create",
     r"(aio|lio|gai)_.*", r"getaddrinfo_a", r"timer_create", r"mq_notify",  # libc makes threads for these
     r"set(|e|re|res|fs)[ug]id\d*", r"(set|init)groups", r"setns", r"unshare", r"capset", r"chroot",
     r"set(pgid|pgrp|sid|login)", r"login_tty",

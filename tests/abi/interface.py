@@ -109,7 +109,7 @@ def describe_all(library, include, folder):
 
 CHANGES = {
     # what it is: (a pattern of taskwatch.h, its replacement, compatible)
-    "a field is added at the end": (r"(const char \*stopped_by;.*\n)\};", r"\1\tint more;\n};", True),
+    "a field is added at the end": (r"(const struct rusage \*usage;.*\n)\};", r"\1\tint more;\n};", True),
     "a constant is added": (r"(#define WATCH_MASK_ALL .*\n)", r"\1#define WATCH_MASK_MORE 0x1000u\n", True),
     "a field is added in the middle": (r"(\tuint64_t id;.*\n)", r"\tuint64_t more;\n\1", False),
     "a field is lost": (r"\tconst char \*call;.*\n", "", False),

@@ -39,7 +39,8 @@ AT(task_watch, boottime_ns, 128);
 AT(task_watch, start_ns, 136);
 AT(task_watch, verdict, 144);
 AT(task_watch, stopped_by, 152);
-HOLDS(sizeof(struct task_watch) >= 160);
+AT(task_watch, usage, 160);
+HOLDS(sizeof(struct task_watch) >= 168);
 HOLDS(sizeof(struct task_watch_ids) == 16);
 
 AT(taskwatch_watcher, abi_version, 0);

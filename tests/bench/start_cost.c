@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What each exec costs: vfork + exec + wait of /bin/true with different preloads, interleaved:
- *   start_cost EMPTY.so LIBTASKWATCH.so WATCHER_FOLDER TRACE_FILE [ROUNDS]
+ *   start_cost EMPTY.so LIBTASKWATCH.so TRACE_FILE [ROUNDS]
  * EMPTY.so is the naive empty preload that everything is compared with.
  */
 #define _GNU_SOURCE
@@ -33,7 +33,7 @@ static char *join(const char *name, const char *value)
  * A session that lives as long as this program, as the program that a launcher starts would have: founded
  * by a shell under the library, whose child prints the variable and waits for our end of the pipe.
  */
-static char *hold_session(const char *ours, const char *folder)
+static char *hold_session(const char *ours)
 {
     int out[2], in[2];
     static char line[128] = "TASKWATCH_SESSION=";
@@ -41,7 +41,7 @@ static char *hold_session(const char *ours, const char *folder)
         abort();
     if (fork() == 0) {
         char *argv[] = {"sh", "-c", "sh -c 'echo $TASKWATCH_SESSION; read end'; :", NULL};
-        char *envp[] = {"PATH=/bin:/usr/bin", (char *)ours, (char *)folder, "TASKWATCH_WATCHERS=limit",
+        char *envp[] = {"PATH=/bin:/usr/bin", (char *)ours, "TASKWATCH_WATCHERS=limit",
                         "TASKWATCH_LIMIT=tasks=100000", NULL};
         dup2(in[0], 0);
         dup2(out[1], 1);
@@ -58,20 +58,20 @@ static char *hold_session(const char *ours, const char *folder)
 
 int main(int argc, char **argv)
 {
-    if (argc < 5) {
-        fprintf(stderr, "start_cost: wants EMPTY.so LIBTASKWATCH.so WATCHER_FOLDER TRACE_FILE [ROUNDS]\n");
+    if (argc < 4) {
+        fprintf(stderr, "start_cost: wants EMPTY.so LIBTASKWATCH.so TRACE_FILE [ROUNDS]\n");
         return 2;
     }
-    int rounds = argc > 5 ? atoi(argv[5]) : 1500;
-    char *ours = join("LD_PRELOAD", argv[2]), *folder = join("TASKWATCH_PATH", argv[3]);
-    char *trace = join("TASKWATCH_TRACE=format=json,output", argv[4]);
-    char *session = hold_session(ours, folder);
+    int rounds = argc > 4 ? atoi(argv[4]) : 1500;
+    char *ours = join("LD_PRELOAD", argv[2]);
+    char *trace = join("TASKWATCH_TRACE=format=json,output", argv[3]);
+    char *session = hold_session(ours);
     char *bare[] = {"PATH=/bin", NULL};
     char *empty[] = {"PATH=/bin", join("LD_PRELOAD", argv[1]), NULL};
     char *none[] = {"PATH=/bin", ours, NULL};
-    char *traced[] = {"PATH=/bin", ours, folder, "TASKWATCH_WATCHERS=trace", trace, session, NULL};
-    char *limited[] = {"PATH=/bin", ours, folder, "TASKWATCH_WATCHERS=limit", "TASKWATCH_LIMIT=tasks=1000", session, NULL};
-    char *three[] = {"PATH=/bin", ours, folder, "TASKWATCH_WATCHERS=trace:limit:fault", trace,
+    char *traced[] = {"PATH=/bin", ours, "TASKWATCH_WATCHERS=trace", trace, session, NULL};
+    char *limited[] = {"PATH=/bin", ours, "TASKWATCH_WATCHERS=limit", "TASKWATCH_LIMIT=tasks=1000", session, NULL};
+    char *three[] = {"PATH=/bin", ours, "TASKWATCH_WATCHERS=trace:limit:fault", trace,
                      "TASKWATCH_LIMIT=tasks=1000", "TASKWATCH_FAULT=on=init,when=1000000", session, NULL};
     struct variant variants[] = {
         {"empty preload (E)", start, empty},

@@ -2,8 +2,7 @@
 /*
  * What the tests exec: "target exit N" ends with N, "target events SEQUENCE" checks what was told of its own
  * task by the time main runs, "target constructor SEQUENCE" by the time of its constructor, "target
- * environment NAME" prints what that variable is, "target arguments ..." prints its arguments, "target execute
- * PATH ..." becomes that program, "target start PATH ..." starts it and ends as it does.
+ * environment NAME" prints what that variable is, "target arguments ..." prints its arguments.
  */
 #include "check.h"
 
@@ -26,15 +25,6 @@ int main(int argc, char **argv)
         const char *value = getenv(argv[2]);
 
         printf("%s\n", value ? value : "(unset)");
-    }
-    if (strcmp(what, "execute") == 0)
-        execv(argv[2], argv + 2);
-    if (strcmp(what, "start") == 0) {
-        pid_t child = fork();
-
-        if (child == 0)
-            execv(argv[2], argv + 2);
-        return WEXITSTATUS(status_of(child));
     }
     if (strcmp(what, "arguments") == 0)
         for (int i = 0; i < argc; i++)

@@ -78,8 +78,8 @@ def _(tree):
     program = tree.compile("still", MAIN, "-static")
     sentence = "cannot be watched: it is statically linked; what it starts can be"
     diagnosis(tree, program, f"{program} {sentence}\n  {program} is a 64-bit x86-64 program, statically linked\n"
-              "  seen:     its start and its end, if what starts it is watched; programs that it starts, as adopted "
-              "tasks\n  not seen: what it does itself; its children before they execute a program\n", 1)
+              "  seen:     its start and its end, if what starts it is watched; if taskwatch starts it, programs that "
+              "it starts, as adopted tasks\n  not seen: what it does itself; its children before they execute a program\n", 1)
     noted_at_start(tree, program, sentence)
 
 
@@ -91,6 +91,9 @@ def _(tree):
     result = tree.run("-q", "--json", "-o", "-", "sh", "-c", f"{program}; :")
     lines = [line for line in result.stdout.splitlines() if f'"path":"{program}"' in line]
     holds(any('"event":"exec"' in line and '"before":true' in line for line in lines), result.stdout)
+    # Out of its LD_PRELOAD: it may exec what would print an error (R8).
+    holds('"path":"/bin/true"' not in result.stdout, result.stdout)
+    result = tree.run("-q", "--json", "-o", "-", program)
     lines = [line for line in result.stdout.splitlines() if '"path":"/bin/true"' in line]
     holds(len(lines) == 1 and '"adopted":true' in lines[0], result.stdout)
 

@@ -11,8 +11,7 @@ SEE = "; see taskwatch --help"
 
 @test("without options: trace and nothing else")
 def _(tree):
-    equal(tree.variables(), {"LD_PRELOAD": tree.library, "TASKWATCH_WATCHERS": "trace",
-                             "TASKWATCH_PATH": tree.watchers})
+    equal(tree.variables(), {"LD_PRELOAD": tree.library, "TASKWATCH_WATCHERS": "trace"})
 
 
 @test("--help is on stdout and names every option")
@@ -248,7 +247,7 @@ def _(tree):
     result = tree.run(*words)
     equal((result.returncode, result.stderr, read(log)), (0, "", "kept\n"))
     expected = ["env", "LD_PRELOAD=" + tree.library, "TASKWATCH_WATCHERS=fault:trace",
-                "TASKWATCH_PATH=" + tree.watchers, "TASKWATCH_FAULT=on=init,call=fork,error=EAGAIN",
+                "TASKWATCH_FAULT=on=init,call=fork,error=EAGAIN",
                 f"TASKWATCH_TRACE=format=json,output={log}"] + words[5:]
     equal(shlex.split(result.stdout), expected)
     again = tree.bare("sh", "-c", result.stdout)
@@ -272,7 +271,7 @@ def _(tree):
     result = tree.run("--list", env={"TASKWATCH_PATH": tree.work})
     equal((result.returncode, result.stderr), (0, ""))
     lines = [line.split(None, 1) for line in result.stdout.splitlines()]
-    equal([name for name, _ in lines], ["broken", "limit", "busy", "fault", "trace"])
+    equal([name for name, _ in lines], ["broken", "limit", "acct", "busy", "fault", "trace"])
     seen = dict(lines)
     for name in ("broken", "limit"):
         holds(seen[name].startswith("(cannot be loaded: "), seen[name])

@@ -53,12 +53,34 @@ extern "C" int unregister_task_watcher(notifier_block *nb) {
 
 namespace {
 
+// A watcher that is compiled in.
+const taskwatch_watcher inside = {
+    .abi_version = TASKWATCH_ABI_VERSION,
+    .size = sizeof(taskwatch_watcher),
+    .name = "inside",
+    .description = "of the tests",
+    .events = WATCH_MASK_ALL,
+    .priority = 0,
+    .init = [](notifier_block *, char *options) -> const char * {
+        tell("inside init '" + std::string(options) + "'");
+        return strcmp(options, "no") == 0 ? "it said no" : nullptr;
+    },
+    .notify = [](notifier_block *, unsigned long action, void *) {
+        tell("inside event " + std::to_string(get_watch_event(action)));
+        return NOTIFY_DONE;
+    },
+    .fini = [](int reason) { tell("inside fini " + std::to_string(reason)); },
+};
+
+const taskwatch_watcher *find_inside(std::string_view name) { return name == "inside" ? &inside : nullptr; }
+
 // Everything of a list of watchers that a test may want to say.
 struct Setting {
     std::string watchers;
     std::vector<std::string> environment = {};
     std::string path = "default";  // TASKWATCH_PATH; "": not set
     std::string own_folder = "";   // "": none
+    bool built_in = false;         // there is one, "inside"
     std::function<void()> before = [] {};
     bool end = false;  // walk INIT and finish afterwards
 };
@@ -145,6 +167,7 @@ class Loader : public testing::Test {
             .chain = &chain,
             .envp = envp.data(),
             .own_folder = setting.own_folder.empty() ? nullptr : setting.own_folder.c_str(),
+            .built_in = setting.built_in ? find_inside : nullptr,
             .refuse = [](const char *message) { tell(std::string("refused: ") + message); }};
 
         const std::vector<std::string> before = setting.environment;

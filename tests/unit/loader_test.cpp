@@ -60,6 +60,43 @@ TEST_F(Loader, NoListAndEmptyItemsAreNothing) {
 }
 
 // ------------------------------------------------------------------------------------------------
+// Built in
+
+TEST_F(Loader, ABuiltInWatcherNeedsNoFile) {
+    EXPECT_EQ(load({.watchers = "inside", .environment = {"TASKWATCH_INSIDE=a=1"}, .built_in = true, .end = true}),
+              "inside init 'a=1'\ninside event 1\ninside fini 1\n");
+}
+
+TEST_F(Loader, AFileInThePathIsTakenBeforeTheBuiltInOne) {
+    file("inside.so", bytes_of("good"));
+    EXPECT_EQ(load({.watchers = "inside", .path = folder_, .built_in = true}), "constructor\ninit ''\n");
+    EXPECT_EQ(load({.watchers = "inside", .path = "/nowhere:" + folder_, .built_in = true}), "constructor\ninit ''\n");
+    EXPECT_EQ(load({.watchers = folder_ + "/inside.so", .path = "", .built_in = true}), "constructor\ninit ''\n");
+}
+
+TEST_F(Loader, ABadFileInThePathIsNotPassedOverForTheBuiltInOne) {
+    std::string path = file("inside.so", "no ELF file");
+    EXPECT_EQ(load({.watchers = "inside", .path = folder_, .built_in = true}),
+              line("watcher 'inside': " + path + ": not an ELF file; a watcher is a shared object"));
+}
+
+TEST_F(Loader, ABuiltInWatcherIsTakenBeforeTheFileInTheOwnFolder) {
+    file("inside.so", bytes_of("good"));
+    EXPECT_EQ(load({.watchers = "inside", .path = "", .own_folder = folder_, .built_in = true}), "inside init ''\n");
+}
+
+TEST_F(Loader, ABuiltInWatcherThatIsNamedTwiceWorksOnce) {
+    EXPECT_EQ(load({.watchers = "inside:inside", .built_in = true}),
+              "inside init ''\nrefused: watcher 'inside': a watcher named 'inside' is loaded already; each needs its own "
+              "name\n1 refused\n");
+}
+
+TEST_F(Loader, ABuiltInWatcherThatRefusesIsOneLine) {
+    EXPECT_EQ(load({.watchers = "inside:good", .environment = {"TASKWATCH_INSIDE=no"}, .built_in = true}),
+              "inside init 'no'\nrefused: watcher 'inside': it said no\nconstructor\ninit ''\n1 refused\n");
+}
+
+// ------------------------------------------------------------------------------------------------
 // Options
 
 TEST_F(Loader, OptionsComeFromTheVariableOfTheName) {
