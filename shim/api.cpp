@@ -13,7 +13,7 @@ using namespace taskwatch;
 
 EXPORT int register_task_watcher_events(notifier_block *nb, unsigned int mask) {
     if (self().in_vfork_child()) return -EBUSY;
-    int error = chain.add(nb, mask, loading_name());
+    int error = chain.add(nb, mask, loading_name(), watcher_number);
     if (error == 0) {
         session.want(chain.wanted());
         update_wanted();

@@ -4,6 +4,7 @@
 #include "chain.hpp"
 
 #include <cerrno>
+#include <cstring>
 
 #include "backoff.hpp"
 
@@ -27,18 +28,25 @@ bool Chain::selects(const Walk &walk, const Registration &registration) const {
            !registration.removed.load(std::memory_order_seq_cst);
 }
 
-WalkResult Chain::walk(const Walk &walk, task_watch &task, PinStack &own) {
-    WalkResult result;
-    result.serial = newest_.load(std::memory_order_acquire);
-    if ((wanted() & walk.need) != walk.need || current_.load(std::memory_order_relaxed) == 0) return result;
+// One callback. False: it was told before, by somebody who did not come to the end.
+template <bool has_progress>
+bool Chain::call(const Registration &registration, const Walk &walk, unsigned long action, task_watch &task, int &ret_value) {
+    if constexpr (has_progress) {
+        const Progress::Step step = walk.progress->begin(*walk.progress, registration.number);
+        if (step == Progress::Step::skip) return false;
+        if (step == Progress::Step::again) action |= WATCH_AGAIN;
+    }
+    ret_value = registration.call(registration.nb, action, &task);
+    if constexpr (has_progress) walk.progress->end(*walk.progress, registration.number);
+    return true;
+}
 
-    const Readers::Pin pin(readers_, current_, own);
-    const Snapshot &snapshot = snapshots_[pin.snapshot()];
-    result.serial = snapshot.serial;
+template <bool has_progress>
+void Chain::walk_snapshot(const Walk &walk, const Snapshot &snapshot, task_watch &task, WalkResult &result) {
     for (unsigned i = 0; i < snapshot.observers; ++i) {
         Registration &watcher = registrations_[snapshot.order[i]];
         if (!selects(walk, watcher)) continue;
-        result.value = watcher.call(watcher.nb, walk.action, &task);
+        if (!call<has_progress>(watcher, walk, walk.action, task, result.value)) continue;
         if (!(result.value & NOTIFY_STOP_MASK)) continue;
         if (walk.ignore_stop) {
             if (walk.offender && !watcher.warned.load(std::memory_order_relaxed) &&
@@ -53,10 +61,25 @@ WalkResult Chain::walk(const Walk &walk, task_watch &task, PinStack &own) {
     task.verdict = result.value;
     if (!task.stopped_by) task.stopped_by = result.stopped_by;
     const unsigned long action = walk.action | (result.stopped() ? WATCH_STOPPED : 0);
+    int ignored;
     for (unsigned i = snapshot.observers; i < snapshot.count; ++i) {
         const Registration &observer = registrations_[snapshot.order[i]];
-        if (selects(walk, observer)) observer.call(observer.nb, action, &task);
+        if (selects(walk, observer)) call<has_progress>(observer, walk, action, task, ignored);
     }
+}
+
+WalkResult Chain::walk(const Walk &walk, task_watch &task, PinStack &own) {
+    WalkResult result;
+    result.serial = newest_.load(std::memory_order_acquire);
+    if ((wanted() & walk.need) != walk.need || current_.load(std::memory_order_relaxed) == 0) return result;
+
+    const Readers::Pin pin(readers_, current_, own);
+    const Snapshot &snapshot = snapshots_[pin.snapshot()];
+    result.serial = snapshot.serial;
+    if (walk.progress)
+        walk_snapshot<true>(walk, snapshot, task, result);
+    else
+        walk_snapshot<false>(walk, snapshot, task, result);
     return result;
 }
 
@@ -103,6 +126,16 @@ Chain::Registration *Chain::find(const notifier_block *nb, unsigned *ret_count) 
     }
     if (ret_count) *ret_count = count;
     return found;
+}
+
+unsigned Chain::count_of(const char *name) const {
+    const Snapshot &current = snapshots_[current_.load(std::memory_order_relaxed)];
+    unsigned count = 0;
+    for (unsigned i = 0; i < current.count; ++i) {
+        const Registration &registration = registrations_[current.order[i]];
+        if (!registration.removed.load(std::memory_order_relaxed) && strcmp(registration.name, name) == 0) ++count;
+    }
+    return count;
 }
 
 // Which snapshots a walk may be in, the current one included. False if it may be in any.
@@ -173,7 +206,7 @@ void Chain::announce(const Snapshot &snapshot) {
     newest_.store(snapshot.serial, std::memory_order_release);
 }
 
-int Chain::add(notifier_block *nb, uint32_t mask, const char *name) {
+int Chain::add(notifier_block *nb, uint32_t mask, const char *name, NumberOf *number_of) {
     constexpr uint32_t known = WATCH_MASK_ALL | WATCH_MASK_BEFORE | WATCH_MASK_FAILED;
     if (!nb || !nb->notifier_call || !(mask & WATCH_MASK_ALL) || (mask & ~known)) return EINVAL;
     if (int error = lock()) return error;
@@ -193,6 +226,7 @@ int Chain::add(notifier_block *nb, uint32_t mask, const char *name) {
             registration->serial = newest_.load(std::memory_order_relaxed) + 1;
             registration->priority = nb->priority;
             registration->mask = mask;
+            registration->number = name && number_of ? (uint8_t)number_of(name, count_of(name)) : uint8_t{0};
             registration->warned.store(false, std::memory_order_relaxed);
             registration->removed.store(false, std::memory_order_relaxed);
             publish(next, registration, nullptr);

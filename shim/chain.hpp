@@ -19,6 +19,15 @@
 
 namespace taskwatch {
 
+// How far a walk has come, where somebody else may have to finish it. A walk without one pays nothing for it.
+struct Progress {
+    enum class Step : uint8_t { skip, call, again };
+    // Before a callback: what to do. `number`: the registration's, 0: it has none.
+    Step (*begin)(Progress &self, unsigned number);
+    // It has returned.
+    void (*end)(Progress &self, unsigned number);
+};
+
 // One walk to make.
 struct Walk {
     unsigned long action;       // event and flags, handed to the callbacks
@@ -27,6 +36,7 @@ struct Walk {
     bool ignore_stop = false;   // FREE: nobody can stop it; `offender` is told of those who try
     uint64_t up_to = UINT64_MAX;  // only blocks registered up to this serial (see WalkResult)
     void (*offender)(const notifier_block *nb, const char *name) = nullptr;
+    Progress *progress = nullptr;
 };
 
 struct WalkResult {
@@ -38,12 +48,15 @@ struct WalkResult {
 
 class Chain {
   public:
+    using NumberOf = unsigned(const char *name, unsigned earlier);
+
     // Union of the registered masks. Relaxed load: the fast path of every wrapper.
     uint32_t wanted() const { return wanted_.load(std::memory_order_relaxed); }
 
     // 0 or a positive errno, as in taskwatch.h: EINVAL, EEXIST, ENOSPC, ENOMEM, EDEADLK. `name` must
-    // outlive the registration. Blocks on other writers. Not async-signal-safe.
-    [[nodiscard]] int add(notifier_block *nb, uint32_t mask, const char *name);
+    // outlive the registration. Blocks on other writers. Not async-signal-safe. `number_of` says by which number
+    // Progress is to know it; the second argument counts blocks of this name that are in the chain.
+    [[nodiscard]] int add(notifier_block *nb, uint32_t mask, const char *name, NumberOf *number_of = nullptr);
 
     // 0 or a positive errno. Waits for every walk that may still call nb, but for those that `own`
     // (the calling thread's pins) holds: from inside a callback it thus returns at once.
@@ -83,6 +96,7 @@ class Chain {
         uint64_t serial = 0;  // from 1, never repeated
         int priority = 0;
         uint32_t mask = 0;
+        uint8_t number = 0;  // for Progress
         std::atomic<bool> warned = false;   // the offender was named
         std::atomic<bool> removed = false;  // taken out when there was no room for a new snapshot
     };
@@ -96,12 +110,17 @@ class Chain {
     };
 
     bool selects(const Walk &walk, const Registration &registration) const;
+    template <bool has_progress>
+    static bool call(const Registration &registration, const Walk &walk, unsigned long action, task_watch &task, int &ret_value);
+    template <bool has_progress>
+    void walk_snapshot(const Walk &walk, const Snapshot &snapshot, task_watch &task, WalkResult &result);
 
     static uint64_t writer(uint16_t epoch);
     int lock();
     void unlock() { lock_.store(0, std::memory_order_release); }
 
     Registration *find(const notifier_block *nb, unsigned *ret_count = nullptr);
+    unsigned count_of(const char *name) const;
     bool mark_pinned(bool (&ret_pinned)[snapshot_count + 1]) const;
     void mark_holders(const Registration &registration, bool (&ret_holders)[snapshot_count + 1]) const;
     uint16_t free_snapshot();

@@ -34,11 +34,21 @@ int Columns::column_of(const char *watcher) const {
     return -1;
 }
 
+unsigned Columns::number_of(const char *watcher, unsigned earlier) const {
+    if (!memory_.attached() || !watcher) return 0;
+    const uint64_t hash = (hash_of(watcher) + earlier * 0x9e3779b97f4a7c15) | 1;
+    for (unsigned n = 0; n < layout::numbers; n++) {
+        std::atomic<uint64_t> &place = memory_.header()->number[n];
+        uint64_t seen = place.load(std::memory_order_relaxed);
+        if (seen == 0 && place.compare_exchange_strong(seen, hash, std::memory_order_relaxed)) return n + 1;
+        if (seen == hash) return n + 1;
+    }
+    return 0;
+}
+
 void *Columns::cell_of(uint64_t id, const char *watcher) {
-    uint32_t index;
-    if (!ledger_.holds(id, index)) return nullptr;
     int column = column_of(watcher);
-    return column < 0 ? nullptr : cell_at(memory_, index, (unsigned)column);
+    return column < 0 ? nullptr : ledger_.cell_of(id, (unsigned)column);
 }
 
 void *Columns::shared(const char *watcher, size_t bytes) {

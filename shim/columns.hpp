@@ -18,6 +18,9 @@ class Columns {
   public:
     constexpr Columns(const Segment &memory, const Ledger &ledger) : memory_(memory), ledger_(ledger) {}
 
+    // By which number a watcher is known in the session, 1 to 31, in every process the same: for claims.
+    // `earlier`: how many blocks of this name are before it in the chain. 0: none, there are too many.
+    unsigned number_of(const char *watcher, unsigned earlier) const;
     // As in taskwatch.h. Null if that task has no slot (any more).
     void *cell_of(uint64_t id, const char *watcher);
     void *shared(const char *watcher, size_t bytes);
@@ -39,5 +42,8 @@ class Columns {
 };
 
 extern constinit Columns columns;
+
+// For Chain::add().
+inline unsigned watcher_number(const char *watcher, unsigned earlier) { return columns.number_of(watcher, earlier); }
 
 }  // namespace taskwatch

@@ -15,16 +15,11 @@ namespace taskwatch {
 namespace {
 
 void free_refused(Thread &thread, Creation &c) {
-    // Somebody who found the child dead may have told its end already.
-    if (!ledger.claim_end(c.child)) return;
-    if (process.wants(WATCH_MASK_FREE)) {
-        task_watch record = make_record(c.child, c.call.name, thread);
-        record.clone_flags = c.call.flags;
-        record.error = c.error;
-        record.stopped_by = c.verdict.stopped_by;
-        deliver(thread, WATCH_TASK_FREE, record, {.need = WATCH_MASK_FREE, .up_to = c.serial});
-    }
-    ledger.leave(c.child);
+    task_watch record = make_record(c.child, c.call.name, thread);
+    record.clone_flags = c.call.flags;
+    record.error = c.error;
+    record.stopped_by = c.verdict.stopped_by;
+    free_refused(thread, c.child, record, c.serial);
 }
 
 void unblock(Thread &thread, const Creation &c) {
@@ -55,6 +50,15 @@ void end_unseen(const Creation &c, pid_t child) {
 }
 
 }  // namespace
+
+void free_refused(Thread &thread, const Task &child, task_watch &record, uint64_t up_to) {
+    Claim claim;
+    if (!ledger.claim_end(child, identify(thread), child.pid, claim)) return;
+    ledger.exit_told(claim);
+    if (process.wants(WATCH_MASK_FREE) && claim.owes_free())
+        deliver(thread, WATCH_TASK_FREE, record, {.need = WATCH_MASK_FREE, .up_to = up_to, .progress = &claim});
+    ledger.leave(claim);
+}
 
 bool begin_creation(Thread &thread, Creation &c) {
     park_if_ending();
@@ -114,13 +118,25 @@ void decide_creation(Thread &thread, Creation &c, pid_t pid) {
     c.child.pid = pid;
     if (!(c.call.flags & CLONE_THREAD)) c.child.tgid = pid;
     c.child.start_ns = boottime_ns();
-    ledger.settle(c.child);
-    if (!process.wants(WATCH_MASK_CLONE)) return;
+    if (!process.wants(WATCH_MASK_CLONE)) {
+        ledger.settle(c.child);
+        return;
+    }
+    // Held: if we are killed in the middle, the child takes over.
+    Claim claim;
+    if (c.gate)
+        ledger.settle_held(c.child, identify(thread), claim);
+    else
+        ledger.settle(c.child);
     task_watch record = make_record(c.child, c.call.name, thread);
     record.clone_flags = c.call.flags;
     record.start_ns = c.child.start_ns = record.boottime_ns;
     if (!c.gate) record.context |= TASKWATCH_NOT_HELD;
-    WalkResult result = deliver(thread, WATCH_TASK_CLONE, record, {.need = WATCH_MASK_CLONE, .honour = c.gate ? 0 : ~0u});
+    WalkResult result = deliver(thread, WATCH_TASK_CLONE, record,
+                                {.need = WATCH_MASK_CLONE,
+                                 .honour = c.gate ? 0 : ~0u,
+                                 .progress = claim.slot ? &claim : nullptr});
+    ledger.clone_told(claim);
     if (result.stopped()) {
         take_verdict(c, result);
         end_unseen(c, pid);
@@ -138,6 +154,26 @@ pid_t finish_creation(Thread &thread, Creation &c, pid_t pid) {
     return_gate(c.gate);
     unblock(thread, c);
     return pid;
+}
+
+// The creator is gone: what CLONE still owes on its behalf, and we run on, as we would without a watcher.
+static void take_over_clone(Thread &thread, Creation &c) {
+    Claim claim;
+    if (!ledger.take_over_clone(c.child, c.child, claim)) {
+        // A sweep has found our creator dead first and told our end: we go on as a task that nobody knew.
+        if (ledger.is_ended(c.child)) process.main.pid = 0;
+        return;
+    }
+    if (!process.wants(WATCH_MASK_CLONE)) {
+        ledger.clone_told(claim);
+        return;
+    }
+    task_watch record = make_record(c.child, c.call.name, thread);
+    record.clone_flags = c.call.flags;
+    record.context |= TASKWATCH_NOT_HELD;
+    deliver(thread, WATCH_TASK_CLONE | WATCH_ON_BEHALF, record,
+            {.need = WATCH_MASK_CLONE, .honour = ~0u, .progress = claim.slot ? &claim : nullptr});
+    ledger.clone_told(claim);
 }
 
 void arrive_in_child(Thread &thread, Creation &c) {
@@ -160,13 +196,7 @@ void arrive_in_child(Thread &thread, Creation &c) {
     chain.after_fork_in_child(thread.pins);
     forget_inherited_gates();
     if (!process.config.follow) process.wanted.store(0, std::memory_order_relaxed);
-    if (released || !process.wants(WATCH_MASK_CLONE)) return;
-    // The creator is gone: CLONE on its behalf, and we run on, as we would without a watcher.
-    ledger.settle(c.child);
-    task_watch record = make_record(c.child, c.call.name, thread);
-    record.clone_flags = c.call.flags;
-    record.context |= TASKWATCH_NOT_HELD;
-    deliver(thread, WATCH_TASK_CLONE | WATCH_ON_BEHALF, record, {.need = WATCH_MASK_CLONE, .honour = ~0u});
+    if (!released) take_over_clone(thread, c);
 }
 
 void release_child(const Creation &c) {

@@ -101,7 +101,7 @@ WalkResult deliver(Thread &thread, unsigned long action, task_watch &record, con
     int cancel_state = PTHREAD_CANCEL_ENABLE;
     if (!thread.foreign_tls) pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     thread.in_callback++;
-    Walk walk{.action = action, .need = delivery.need, .honour = delivery.honour, .up_to = delivery.up_to};
+    Walk walk{.action = action, .need = delivery.need, .honour = delivery.honour, .up_to = delivery.up_to, .progress = delivery.progress};
     if (get_watch_event(action) == WATCH_TASK_FREE) {
         walk.ignore_stop = true;
         walk.offender = warn_of_stop_from_free;

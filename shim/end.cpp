@@ -15,17 +15,23 @@
 namespace taskwatch {
 namespace {
 
-void tell_end(Thread &thread, const Task &task, const char *call, int status, unsigned long flags,
-              const struct rusage *usage = nullptr) {
-    for (unsigned long event : {(unsigned long)WATCH_TASK_EXIT, (unsigned long)WATCH_TASK_FREE}) {
-        uint32_t mask = event == WATCH_TASK_EXIT ? WATCH_MASK_EXIT : WATCH_MASK_FREE;
-        if (!process.wants(mask)) continue;
-        task_watch record = make_record(task, call, thread);
-        record.exit_status = status;
-        record.usage = usage;
-        deliver(thread, event | flags, record, {.need = mask, .honour = ~0u});
-        flags &= ~WATCH_ADOPTED;
+void tell(Thread &thread, const Task &task, unsigned long action, const Ending &ending, Claim &claim) {
+    const uint32_t mask = get_watch_event(action) == WATCH_TASK_EXIT ? WATCH_MASK_EXIT : WATCH_MASK_FREE;
+    if (!process.wants(mask)) return;
+    task_watch record = make_record(task, ending.call, thread);
+    record.exit_status = ending.status;
+    record.usage = ending.usage;
+    deliver(thread, action, record, {.need = mask, .honour = ~0u, .progress = claim.slot ? &claim : nullptr});
+}
+
+// What the end of `task` still owes: all of it, as a rule.
+void tell_end(Thread &thread, const Task &task, const Ending &ending, unsigned long flags, Claim &claim) {
+    if (claim.owes_exit()) {
+        tell(thread, task, WATCH_TASK_EXIT | flags, ending, claim);
+        if (process.wants(WATCH_MASK_EXIT)) flags &= ~WATCH_ADOPTED;
+        ledger.exit_told(claim);
     }
+    if (claim.owes_free()) tell(thread, task, WATCH_TASK_FREE | flags, ending, claim);
 }
 
 // The status of a child of this process that is dead and not waited for: looked at, left where it is.
@@ -39,10 +45,11 @@ bool look_at_corpse(pid_t pid, int &ret_status, struct rusage &ret_usage) {
 }
 
 void end_dead(void *, const Task &task) {
-    int status = 0;
     struct rusage usage;
-    bool known = task.pid != 0 && look_at_corpse(task.pid, status, usage);
-    end_on_behalf(task, status, known, "sweep", known ? &usage : nullptr);
+    Ending ending{.call = "sweep"};
+    ending.status_known = task.pid != 0 && look_at_corpse(task.pid, ending.status, usage);
+    if (ending.status_known) ending.usage = &usage;
+    end_on_behalf(task, ending);
 }
 
 // What nobody else is left to tell: children that nobody waited for, orphans, threads without storage of
@@ -53,15 +60,7 @@ void end_others(const Task &task) {
     if (task.pid == session.root() || sys::call(SYS_kill, session.root(), 0) == -ESRCH) sweep_dead();
 }
 
-struct Others {
-    const char *call;
-    int status;
-};
-
-void end_other(void *context, const Task &task) {
-    auto *others = static_cast<const Others *>(context);
-    end_on_behalf(task, others->status, true, others->call);
-}
+void end_other(void *context, const Task &task) { end_on_behalf(task, *static_cast<const Ending *>(context)); }
 
 }  // namespace
 
@@ -79,31 +78,39 @@ void end_task(Thread &thread, Task &task, const char *call, int status, bool gro
         pid_t nobody = 0;
         if (!process.ender.compare_exchange_strong(nobody, thread.tid)) park_if_ending();
         // The other threads run on until the kernel ends them, but tell nothing any more: it is told for them.
-        Others others{call, status};
-        ledger.for_each_in_group(task.tgid, task, end_other, &others);
+        Ending theirs{.call = call, .status = status};
+        ledger.for_each_in_group(process.main, task, end_other, &theirs);
     }
     if (group) end_others(task);
-    if (!ledger.claim_end(task) || task.ended) return;
+    Claim claim;
+    if (task.ended || !ledger.claim_end(task, task, 0, claim)) return;
     task.ended = true;
-    tell_end(thread, task, call, status, take_adopted_flag(task));
+    tell_end(thread, task, {.call = call, .status = status}, take_adopted_flag(task), claim);
     bool last = group && ledger.is_last(task);
     if (group) finish_watchers(last ? TASKWATCH_FINI_SESSION : TASKWATCH_FINI_PROCESS);
-    ledger.leave(task);
+    ledger.leave(claim);
     // Under a seccomp filter the segment stays until the next session's founder finds it.
     if (last && !process.quiet) session.close();
 }
 
-void end_on_behalf(const Task &task, int status, bool status_known, const char *call, const struct rusage *usage) {
-    if (!ledger.claim_end(task)) return;
+void end_on_behalf(const Task &task, const Ending &ending) {
     Thread &thread = self();
-    identify(thread);
-    tell_end(thread, task, call, status, WATCH_ON_BEHALF | (status_known ? 0 : WATCH_STATUS_UNKNOWN), usage);
-    ledger.leave(task);
+    const Task &by = identify(thread);
+    Claim claim;
+    for (int attempt = 0; !ledger.claim_end(task, by, ending.dead, claim); attempt++)
+        if (attempt == 64 || !ledger.await_end(task, by)) return;
+    tell_end(thread, task, ending, WATCH_ON_BEHALF | (ending.status_known ? 0 : WATCH_STATUS_UNKNOWN), claim);
+    ledger.leave(claim);
 }
 
 void end_reaped_child(pid_t pid, int status, const char *call, const struct rusage *usage) {
     Task task;
-    if (ledger.find(pid, task) && task.pid == task.tgid) end_on_behalf(task, status, true, call, usage);
+    if (!ledger.find_owing(pid, task) || task.pid != task.tgid) return;
+    // Threads that were cut off with it: the kernel has no status of theirs for us.
+    Ending ending{.call = call, .status = status, .dead = pid};
+    ledger.for_each_in_group(task, task, end_other, &ending);
+    ending.usage = usage;
+    end_on_behalf(task, ending);
 }
 
 bool wants_usage() {
@@ -119,8 +126,8 @@ bool wants_usage() {
 
 void end_threads_cut_off(const Task &task) {
     // The kernel's status for a thread that another one's exec ends is 0 (de_thread).
-    Others others{"execve", 0};
-    ledger.for_each_in_group(task.tgid, task, end_other, &others);
+    Ending theirs{.call = "execve"};
+    ledger.for_each_in_group(task, task, end_other, &theirs);
 }
 
 int sweep_dead() {

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "ledger.hpp"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/wait.h>
-
 #include <cerrno>
 #include <cstring>
 
+#include "backoff.hpp"
+#include "clock.hpp"
+#include "death.hpp"
 #include "session.hpp"
 #include "sys.hpp"
 
@@ -17,255 +16,317 @@ using namespace layout;
 
 constinit Ledger ledger(session.memory);
 
-namespace {
+// --- lives
 
-// The truth about a slot is one word, so that every step is one compare-and-swap and the id is a
-// function of the word that won (F18): generation 32 | phase 8 | unused 24.
-enum class Phase : uint8_t { vacant = 0, entered = 1, living = 2, ending = 3 };
-
-constexpr uint64_t word_of(uint32_t generation, Phase phase) { return uint64_t{generation} << 32 | (uint64_t)phase; }
-constexpr uint32_t generation_of(uint64_t word) { return (uint32_t)(word >> 32); }
-constexpr Phase phase_of(uint64_t word) { return (Phase)(word & 3); }
-constexpr uint64_t id_of(uint32_t index, uint32_t generation) {
-    return uint64_t{generation} * capacity + index + 1;
-}
-
-}  // namespace
-
-void *cell_at(const Segment &memory, uint32_t index, unsigned column) {
-    if (index < first_slots)
-        return memory.base() + first_cells_offset + ((size_t)column * first_slots + index) * TASKWATCH_CELL_SIZE;
-    index -= first_slots;
-    char *extension = memory.extension(index / extension_slots);
-    if (!extension) return nullptr;
-    return extension + extension_slots * sizeof(Slot) +
-           ((size_t)column * extension_slots + index % extension_slots) * TASKWATCH_CELL_SIZE;
-}
-
-Slot *Ledger::slot_at(uint32_t index) const {
-    if (!attached() || index >= capacity) return nullptr;
-    if (index < first_slots) return reinterpret_cast<Slot *>(memory_.base() + slots_offset) + index;
-    index -= first_slots;
-    char *memory = memory_.extension(index / extension_slots);
-    return memory ? reinterpret_cast<Slot *>(memory) + index % extension_slots : nullptr;
-}
-
-bool Ledger::take_slot(uint32_t from, uint32_t until, Task &task, const Task *parent) {
-    for (uint32_t i = from; i < until; i++) {
-        Slot *slot = slot_at(i);
-        if (!slot) return false;
-        uint64_t word = slot->word.load(std::memory_order_relaxed);
-        if (phase_of(word) != Phase::vacant) continue;
-        uint64_t mine = word_of(generation_of(word), Phase::entered);
-        if (!slot->word.compare_exchange_strong(word, mine, std::memory_order_acq_rel)) continue;
-        slot->pid.store(0, std::memory_order_relaxed);
-        slot->tgid.store(0, std::memory_order_relaxed);
-        slot->successor.store(0, std::memory_order_relaxed);
-        slot->creator.store(parent ? parent->tgid : 0, std::memory_order_relaxed);
-        slot->parent_id.store(task.parent_id, std::memory_order_relaxed);
-        header()->living_count.fetch_add(1, std::memory_order_relaxed);
-        header()->lowest.store(i + 1, std::memory_order_relaxed);
-        task.slot = i + 1;
-        task.id = id_of(i, generation_of(word));
-        return true;
+bool Ledger::take(uint32_t index, Task &task, const Task *parent) {
+    Slot *slot = slots_.at(index);
+    if (!slot) return false;
+    const SlotWord before(slot->word.load(std::memory_order_relaxed));
+    if (before.phase() != Phase::vacant) return false;
+    // Counted first: who is killed here leaves one too many, which ends no session too early.
+    busy()->living.fetch_add(1, std::memory_order_relaxed);
+    uint64_t expected = before;
+    const SlotWord word = before.with(Phase::entered, parent ? owner(*parent) : SlotWord::owner_outside(sys::gettid()));
+    if (!slot->word.compare_exchange_strong(expected, word, std::memory_order_acq_rel)) {
+        busy()->living.fetch_sub(1, std::memory_order_relaxed);
+        return false;
     }
-    return false;
+    slot->parent_id.store(task.parent_id, std::memory_order_relaxed);
+    for (unsigned column = 0; column < columns; column++)
+        if (memory_.header()->column[column].claimed.load(std::memory_order_relaxed) != 0)
+            if (void *cell = slots_.cell(index, column)) memset(cell, 0, TASKWATCH_CELL_SIZE);
+    task.slot = index + 1;
+    task.id = word.id(index);
+    // A thread is counted at its process's main task, so that the end of a process without any looks for none.
+    SlotWord parents(0);
+    Slot *creator = task.tgid && parent ? slot_of(*parent, parents) : nullptr;
+    if (creator) {
+        uint16_t leader = creator->leader.load(std::memory_order_relaxed);
+        if (leader == 0) leader = (uint16_t)parent->slot;
+        slot->leader.store(leader, std::memory_order_relaxed);
+        slot->tgid.store(task.tgid, std::memory_order_relaxed);
+        if (Slot *main = slots_.at(leader - 1u)) main->threads.fetch_add(1, std::memory_order_relaxed);
+    }
+    return true;
 }
 
 bool Ledger::enter(Task &task, const Task *parent) {
     task.slot = Task::no_slot;
     task.parent_id = parent ? parent->id : 0;
-    if (attached()) {
-        auto slots = [&] {
-            uint32_t n = header()->slots.load(std::memory_order_acquire);
-            return n < capacity ? n : capacity;
-        };
-        // From where one was free last, then those before it, then new ones.
-        uint32_t known = slots(), lowest = header()->lowest.load(std::memory_order_relaxed);
-        if (lowest > known) lowest = known;
-        if (take_slot(lowest, known, task, parent) || take_slot(0, lowest, task, parent)) return true;
-        if (memory_.grow() && take_slot(known, slots(), task, parent)) return true;
+    for (int attempt = 0; attempt < 64; attempt++) {
+        const int index = slots_.reserve();
+        if (index < 0) break;
+        if (take((uint32_t)index, task, parent)) return true;
     }
     // Alone: unique on this machine while its maker lives, which is what there is to say.
-    task.id = uint64_t{memory_.is_quiet() ? 0 : (uint32_t)sys::getpid()} << 32 | (__atomic_add_fetch(&own_ids_, 1, __ATOMIC_RELAXED) & UINT32_MAX);
+    task.id = uint64_t{memory_.is_quiet() ? 0 : (uint32_t)sys::getpid()} << 32 |
+              (__atomic_add_fetch(&own_ids_, 1, __ATOMIC_RELAXED) & UINT32_MAX);
     return false;
 }
 
 // The slot of `task` if it still is that task's.
-static bool is_of(uint64_t word, uint32_t index, uint64_t id) {
-    return id_of(index, generation_of(word)) == id;
+Slot *Ledger::slot_of(const Task &task, SlotWord &ret_word) const {
+    Slot *slot = task.slot == Task::no_slot ? nullptr : slots_.at(task.slot - 1);
+    if (!slot) return nullptr;
+    ret_word = SlotWord(slot->word.load(std::memory_order_acquire));
+    return ret_word.is_used() && ret_word.id(task.slot - 1) == task.id ? slot : nullptr;
 }
 
-bool Ledger::holds(uint64_t id, uint32_t &ret_index) const {
-    ret_index = (uint32_t)((id - 1) % capacity);
-    Slot *slot = slot_at(ret_index);
-    return slot && is_of(slot->word.load(std::memory_order_acquire), ret_index, id);
+void Ledger::record(Slot &slot, const Task &task) {
+    slot.tgid.store(task.tgid, std::memory_order_relaxed);
+    slot.ppid.store(task.ppid, std::memory_order_relaxed);
+    slot.start_ns.store(task.start_ns, std::memory_order_relaxed);
+    slot.pid.store(task.pid, std::memory_order_release);
+    slots_.index_pid(task.slot - 1, task.pid);
 }
 
 void Ledger::settle(const Task &task) {
-    Slot *slot = slot_at(task.slot - 1);
-    if (!slot) return;
-    // A child that nobody holds may have settled itself, and be gone already: the slot is another's then.
-    uint64_t word = slot->word.load(std::memory_order_acquire);
-    if (!is_of(word, task.slot - 1, task.id) || phase_of(word) == Phase::vacant || phase_of(word) == Phase::ending) return;
-    slot->tgid.store(task.tgid, std::memory_order_relaxed);
-    slot->ppid.store(task.ppid, std::memory_order_relaxed);
-    slot->start_ns.store(task.start_ns, std::memory_order_relaxed);
-    slot->pid.store(task.pid, std::memory_order_release);
-    if (phase_of(word) == Phase::entered)
-        slot->word.compare_exchange_strong(word, word_of(generation_of(word), Phase::living), std::memory_order_acq_rel);
-    header()->hint[(unsigned)task.pid % hints].store((uint16_t)task.slot, std::memory_order_release);
+    SlotWord word(0);
+    Slot *slot = slot_of(task, word);
+    // A child that nobody holds may have settled itself, and be gone already.
+    if (!slot || !word.is_alive()) return;
+    record(*slot, task);
+    uint64_t expected = word;
+    if (word.phase() == Phase::entered)
+        slot->word.compare_exchange_strong(expected, word.with(Phase::living, 0), std::memory_order_acq_rel);
 }
 
-bool Ledger::claim_end(const Task &task) {
-    Slot *slot = slot_at(task.slot - 1);
-    if (!slot) return true;
-    uint64_t word = slot->word.load(std::memory_order_acquire);
-    if (!is_of(word, task.slot - 1, task.id) || (phase_of(word) != Phase::living && phase_of(word) != Phase::entered)) return false;
-    return slot->word.compare_exchange_strong(word, word_of(generation_of(word), Phase::ending), std::memory_order_acq_rel);
-}
-
-void Ledger::leave(const Task &task) {
-    Slot *slot = slot_at(task.slot - 1);
-    if (!slot) return;
-    uint64_t word = slot->word.load(std::memory_order_acquire);
-    if (!is_of(word, task.slot - 1, task.id) || phase_of(word) == Phase::vacant) return;
-    for (unsigned column = 0; column < columns; column++)
-        if (header()->column[column].claimed.load(std::memory_order_acquire) == 2)
-            if (void *cell = cell_at(memory_, task.slot - 1, column)) memset(cell, 0, TASKWATCH_CELL_SIZE);
-    slot->pid.store(0, std::memory_order_relaxed);
-    if (slot->word.compare_exchange_strong(word, word_of(generation_of(word) + 1, Phase::vacant), std::memory_order_acq_rel))
-        header()->living_count.fetch_sub(1, std::memory_order_acq_rel);
-    uint32_t lowest = header()->lowest.load(std::memory_order_relaxed);
-    if (task.slot - 1 < lowest) header()->lowest.store(task.slot - 1, std::memory_order_relaxed);
-}
-
-bool Ledger::load(uint32_t index, Task &ret_task) const {
-    Slot *slot = slot_at(index);
+bool Ledger::load(uint32_t index, Task &ret_task, SlotWord &ret_word) const {
+    Slot *slot = slots_.at(index);
     if (!slot) return false;
-    uint64_t word = slot->word.load(std::memory_order_acquire);
-    if (phase_of(word) != Phase::living && phase_of(word) != Phase::entered) return false;
+    ret_word = SlotWord(slot->word.load(std::memory_order_acquire));
+    if (!ret_word.is_used()) return false;
     ret_task.pid = slot->pid.load(std::memory_order_acquire);
     ret_task.tgid = slot->tgid.load(std::memory_order_relaxed);
     ret_task.ppid = slot->ppid.load(std::memory_order_relaxed);
     ret_task.parent_id = slot->parent_id.load(std::memory_order_relaxed);
     ret_task.start_ns = slot->start_ns.load(std::memory_order_relaxed);
     ret_task.slot = index + 1;
-    ret_task.id = id_of(index, generation_of(word));
+    ret_task.id = ret_word.id(index);
     ret_task.adopted = false;
     return true;
 }
 
 bool Ledger::find(pid_t pid, Task &ret_task) const {
-    if (!attached() || pid <= 0) return false;
-    auto take = [&](uint32_t index) { return load(index, ret_task) && ret_task.pid == pid; };
-    uint16_t hint = header()->hint[(unsigned)pid % hints].load(std::memory_order_acquire);
-    if (hint && take(hint - 1u)) return true;
-    uint32_t slots = header()->slots.load(std::memory_order_acquire);
-    for (uint32_t i = 0; i < slots && i < capacity; i++)
-        if (take(i)) return true;
-    return false;
+    if (pid <= 0) return false;
+    SlotWord word(0);
+    return slots_.find(pid, [&](uint32_t index) { return load(index, ret_task, word) && word.is_alive() && ret_task.pid == pid; });
 }
 
-// The parent of a process that is dead and not waited for, from /proc/PID/stat: "12 (name) Z 1 ..."; 0: it is not.
-static pid_t parent_of_corpse(pid_t pid) {
-    char path[32] = "/proc/", text[128];
-    char *p = path + 6, digits[12];
-    int n = 0;
-    for (unsigned rest = (unsigned)pid; rest; rest /= 10) digits[n++] = char('0' + rest % 10);
-    while (n) *p++ = digits[--n];
-    memcpy(p, "/stat", 6);
-    long fd = sys::call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0) return 0;
-    long length = sys::call(SYS_read, fd, text, sizeof text - 1);
-    sys::call(SYS_close, fd);
-    text[length > 0 ? length : 0] = '\0';
-    const char *state = strrchr(text, ')');
-    if (!state || state[1] != ' ' || state[2] != 'Z' || state[3] != ' ') return 0;
-    pid_t parent = 0;
-    for (state += 4; *state >= '0' && *state <= '9'; state++) parent = parent * 10 + (*state - '0');
-    return parent;
-}
-
-// Gone, or dead and waiting for its parent, which we are.
-static bool is_dead(pid_t pid) {
-    if (sys::call(SYS_kill, pid, 0) == -ESRCH) return true;
-    siginfo_t info = {};
-    return sys::call(SYS_waitid, P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0) == 0 &&
-           info.si_pid == pid;
-}
-
-void Ledger::for_each_in_group(pid_t tgid, const Task &except, void (*visit)(void *, const Task &), void *context) const {
-    if (!attached()) return;
-    uint32_t slots = header()->slots.load(std::memory_order_acquire);
-    for (uint32_t i = 0; i < slots && i < capacity; i++) {
-        Task task;
-        if (load(i, task) && task.tgid == tgid && task.pid != 0 && task.id != except.id) visit(context, task);
-    }
+bool Ledger::find_owing(pid_t pid, Task &ret_task) const {
+    if (pid <= 0) return false;
+    SlotWord word(0);
+    return slots_.find(pid, [&](uint32_t index) { return load(index, ret_task, word) && ret_task.pid == pid; });
 }
 
 void Ledger::mark_successor(const Task &leader, const Task &task, bool about_to) {
-    uint32_t mark = about_to ? task.slot : 0;
-    Slot *own = slot_at(task.slot - 1), *slot = slot_at(leader.slot - 1);
+    const uint32_t mark = about_to ? task.slot : 0;
+    SlotWord word(0);
     // At its own place too: a leader that left by pthread_exit has none any more.
-    if (own) own->successor.store(mark, std::memory_order_release);
-    if (slot && is_of(slot->word.load(std::memory_order_acquire), leader.slot - 1, leader.id))
-        slot->successor.store(mark, std::memory_order_release);
+    if (Slot *own = slot_of(task, word)) own->successor.store(mark, std::memory_order_release);
+    if (Slot *slot = slot_of(leader, word)) slot->successor.store(mark, std::memory_order_release);
 }
 
 // The thread of process `pid` that was about to exec when its leader was gone already.
 bool Ledger::find_heir(pid_t pid, Task &ret_task) const {
-    uint32_t slots = attached() ? header()->slots.load(std::memory_order_acquire) : 0;
-    for (uint32_t i = 0; i < slots && i < capacity; i++)
-        if (load(i, ret_task) && ret_task.tgid == pid && slot_at(i)->successor.load(std::memory_order_acquire) == i + 1)
+    SlotWord word(0);
+    for (uint32_t i = 0, end = slots_.size(); i < end; i++)
+        if (load(i, ret_task, word) && word.is_alive() && ret_task.tgid == pid &&
+            slots_.at(i)->successor.load(std::memory_order_acquire) == i + 1)
             return true;
     return false;
 }
 
 bool Ledger::find_after_exec(pid_t pid, Task &ret_task) {
     Task task;
+    SlotWord word(0);
+    uint16_t threads = 0;
     if (find(pid, ret_task)) {
-        uint32_t successor = slot_at(ret_task.slot - 1)->successor.exchange(0, std::memory_order_acq_rel);
-        if (successor == 0 || !load(successor - 1, task) || task.tgid != pid) return true;
+        Slot *slot = slots_.at(ret_task.slot - 1);
+        uint32_t successor = slot->successor.exchange(0, std::memory_order_acq_rel);
+        if (successor == 0 || !load(successor - 1, task, word) || !word.is_alive() || task.tgid != pid) return true;
+        threads = slot->threads.load(std::memory_order_relaxed);
     } else if (!find_heir(pid, task)) {
         return false;
     }
-    slot_at(task.slot - 1)->successor.store(0, std::memory_order_relaxed);
-    slot_at(task.slot - 1)->pid.store(pid, std::memory_order_release);
+    Slot *slot = slots_.at(task.slot - 1);
+    slot->successor.store(0, std::memory_order_relaxed);
+    slot->pid.store(pid, std::memory_order_release);
+    // The main task from now on. Those that the exec cut off, the old leader's among them, are still to be told.
+    slot->leader.store(0, std::memory_order_relaxed);
+    slot->threads.store((uint16_t)(threads + 1), std::memory_order_relaxed);
     task.pid = pid;
-    header()->hint[(unsigned)pid % hints].store((uint16_t)task.slot, std::memory_order_release);
+    slots_.index_pid(task.slot - 1, pid);
     ret_task = task;
     return true;
 }
 
-int Ledger::for_each_dead(void (*visit)(void *, const Task &), void *context) const {
-    if (!attached()) return 0;
-    int found = 0;
-    uint32_t slots = header()->slots.load(std::memory_order_acquire);
-    for (uint32_t i = 0; i < slots && i < capacity; i++) {
+// --- claims
+
+uint32_t Ledger::owner(const Task &by) const {
+    SlotWord word(0);
+    if (slot_of(by, word)) return SlotWord::owner_in(by.slot - 1, word.generation());
+    return by.pid ? SlotWord::owner_outside(by.pid) : 0;
+}
+
+bool Ledger::is_gone(uint32_t owner, pid_t dead) const {
+    if (owner == 0) return true;
+    if (SlotWord::owns_no_slot(owner)) return SlotWord::tid_of(owner) == dead || runs_no_code(SlotWord::tid_of(owner));
+    Task task;
+    SlotWord word(0);
+    if (!load(SlotWord::index_of(owner), task, word) || !word.is_of_owner(owner)) return true;
+    if (task.pid == 0) return false;  // between two steps
+    return (dead != 0 && (task.pid == dead || task.tgid == dead)) || runs_no_code(task.pid);
+}
+
+void Ledger::settle_held(const Task &task, const Task &by, Claim &ret_claim) {
+    SlotWord word(0);
+    Slot *slot = slot_of(task, word);
+    if (!slot || word.phase() != Phase::entered) return;
+    record(*slot, task);
+    ret_claim.on(*slot, task.slot - 1, word);
+    ret_claim.advance(word.with(Phase::cloning, owner(by)));
+}
+
+bool Ledger::take_over_clone(const Task &task, const Task &by, Claim &ret_claim) {
+    SlotWord word(0);
+    Slot *slot = slot_of(task, word);
+    if (!slot) return task.slot == Task::no_slot;
+    if (word.phase() != Phase::entered && word.phase() != Phase::cloning) return false;
+    if (word.phase() == Phase::entered) record(*slot, task);
+    ret_claim.on(*slot, task.slot - 1, word);
+    const bool begun = word.phase() == Phase::cloning;
+    const bool won = ret_claim.advance(word.with(Phase::cloning, owner(by), word.cursor()));
+    if (won && begun) ret_claim.take_over();
+    return won;
+}
+
+void Ledger::clone_told(Claim &claim) {
+    if (claim.slot) claim.advance(claim.word.with(Phase::living, 0));
+}
+
+bool Ledger::is_ended(const Task &task) const {
+    SlotWord word(0);
+    return task.slot != Task::no_slot && (!slot_of(task, word) || !word.is_alive());
+}
+
+bool Ledger::claim_end(const Task &task, const Task &by, pid_t dead, Claim &ret_claim) {
+    ret_claim = Claim{};
+    if (task.slot == Task::no_slot || !attached()) return true;
+    SlotWord word(0);
+    Slot *slot = slot_of(task, word);
+    if (!slot) return false;
+    const bool begun = !word.is_alive();
+    if (begun && !is_gone(word.owner(), dead)) return false;
+    ret_claim.on(*slot, task.slot - 1, word);
+    const bool won = begun ? ret_claim.advance(word.with(word.phase(), owner(by), word.cursor()))
+                           : ret_claim.advance(word.with(Phase::exiting, owner(by)));
+    if (won && begun) ret_claim.take_over();
+    return won;
+}
+
+void Ledger::exit_told(Claim &claim) {
+    if (claim.slot && claim.word.phase() == Phase::exiting) claim.advance(claim.word.with(Phase::freeing, claim.word.owner()));
+}
+
+// A thread's place in its process's count.
+void Ledger::leave_group(Slot &slot) {
+    const uint16_t leader = slot.leader.exchange(0, std::memory_order_relaxed);
+    Slot *main = leader ? slots_.at(leader - 1u) : nullptr;
+    if (!main || main->tgid.load(std::memory_order_relaxed) != slot.tgid.load(std::memory_order_relaxed)) return;
+    uint16_t threads = main->threads.load(std::memory_order_relaxed);
+    while (threads != 0 && !main->threads.compare_exchange_weak(threads, (uint16_t)(threads - 1), std::memory_order_relaxed)) {
+    }
+}
+
+void Ledger::leave(Claim &claim) {
+    if (!claim.slot || !claim.advance(claim.word.with(Phase::done, claim.word.owner()))) return;
+    // Nothing is owed any more. Whoever finds it like this, with us gone, does the rest.
+    Slot &slot = *claim.slot;
+    leave_group(slot);
+    slot.pid.store(0, std::memory_order_relaxed);
+    slot.tgid.store(0, std::memory_order_relaxed);
+    slot.successor.store(0, std::memory_order_relaxed);
+    slot.threads.store(0, std::memory_order_relaxed);
+    slot.told_clone.store(0, std::memory_order_relaxed);
+    slot.told_exit.store(0, std::memory_order_relaxed);
+    slot.told_free.store(0, std::memory_order_relaxed);
+    slot.begun.store(0, std::memory_order_relaxed);
+    const SlotWord next = claim.word.next();
+    if (!claim.advance(next)) return;
+    if (next.phase() == Phase::vacant) slots_.release(claim.index);
+    busy()->living.fetch_sub(1, std::memory_order_acq_rel);
+}
+
+bool Ledger::await_end(const Task &task, const Task &by) const {
+    constexpr uint64_t bound_ns = 1000000000;
+    uint64_t until = 0;
+    for (Backoff backoff;; backoff.pause()) {
+        SlotWord word(0);
+        Task other;
+        SlotWord others(0);
+        if (!slot_of(task, word)) return false;  // through
+        const uint32_t owner = word.owner();
+        if (word.is_alive() || is_gone(owner, 0)) return true;
+        // Another process is never waited for, and a handler that interrupted the delivery would wait for itself.
+        if (owner == this->owner(by) || SlotWord::owns_no_slot(owner) ||
+            !load(SlotWord::index_of(owner), other, others) || other.tgid != by.tgid)
+            return false;
+        const uint64_t now = boottime_ns();
+        if (until == 0) until = now + bound_ns;
+        if (now >= until) return false;
+    }
+}
+
+// --- all of them
+
+void Ledger::for_each_in_group(const Task &leader, const Task &except, void (*visit)(void *, const Task &),
+                               void *context) const {
+    SlotWord word(0);
+    Slot *main = slot_of(leader, word);
+    if (main && main->threads.load(std::memory_order_acquire) == 0) return;
+    for (uint32_t i = 0, end = slots_.size(); i < end; i++) {
         Task task;
-        if (!load(i, task)) continue;
-        // Made but never settled: it hangs on its creator (which was killed between INIT and the real call).
-        pid_t pid = task.pid ? task.pid : slot_at(i)->creator.load(std::memory_order_relaxed);
-        if (pid <= 0) continue;
-        if (!is_dead(pid)) {
-            // An orphan's corpse, where pid 1 is slow or reaps nobody. Another task's child is that one's to tell.
-            Task other;
-            pid_t parent = parent_of_corpse(pid);
-            if (parent == 0 || find(parent, other)) continue;
-        }
+        if (load(i, task, word) && task.tgid == leader.tgid && task.pid != 0 && task.id != except.id) visit(context, task);
+    }
+}
+
+// Whether nobody else is going to tell the end of this task.
+bool Ledger::is_owed(const Task &task, SlotWord word) const {
+    // Made but never settled, or its end is being told: it hangs on the one who does that.
+    if (!word.is_alive() || word.phase() == Phase::entered) return is_gone(word.owner(), 0);
+    if (task.pid <= 0) return false;
+    if (is_dead(task.pid)) return true;
+    // An orphan's corpse, where pid 1 is slow or reaps nobody. Another task's child is that one's to tell.
+    Task parent;
+    const pid_t reaper = parent_of_corpse(task.pid);
+    return reaper != 0 && !find(reaper, parent);
+}
+
+int Ledger::for_each_dead(void (*visit)(void *, const Task &), void *context) const {
+    int found = 0;
+    for (uint32_t i = 0, end = slots_.size(); i < end; i++) {
+        Task task;
+        SlotWord word(0);
+        if (!load(i, task, word) || !is_owed(task, word)) continue;
         visit(context, task);
         found++;
     }
     return found;
 }
 
-uint32_t Ledger::living() const {
-    return attached() ? header()->living_count.load(std::memory_order_relaxed) : 0;
-}
+uint32_t Ledger::living() const { return attached() ? busy()->living.load(std::memory_order_relaxed) : 0; }
 
 bool Ledger::is_last(const Task &task) const {
     return attached() && task.slot != Task::no_slot && living() <= 1;
+}
+
+void *Ledger::cell_of(uint64_t id, unsigned column) const {
+    const auto index = (uint32_t)((id - 1) % capacity);
+    Slot *slot = attached() ? slots_.at(index) : nullptr;
+    if (!slot) return nullptr;
+    const SlotWord word(slot->word.load(std::memory_order_acquire));
+    return word.is_used() && word.id(index) == id ? slots_.cell(index, column) : nullptr;
 }
 
 }  // namespace taskwatch

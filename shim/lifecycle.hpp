@@ -33,6 +33,7 @@ struct Delivery {
     uint32_t need;              // WATCH_MASK_ bits
     uint32_t honour = 0;        // see Walk
     uint64_t up_to = UINT64_MAX;
+    Progress *progress = nullptr;  // a Claim
 };
 
 // Walks the chain with `record`: errno kept, cancellation off, reentrance guarded.
@@ -77,6 +78,10 @@ bool begin_creation(Thread &thread, Creation &creation);
 
 // The genuine call failed with `error`: FREE to INIT's watchers; signals as before.
 void fail_creation(Thread &thread, Creation &creation, int error);
+
+// FREE for a creation that leaves no living child, unless somebody who found the child dead has told its end
+// already. `record` is filled but for the event.
+void free_refused(Thread &thread, const Task &child, task_watch &record, uint64_t up_to);
 
 // In the creator, the child `pid` exists: CLONE, then the gate is opened, or the child ended. Returns pid, or
 // -1 with creation.error. Signals as before.
@@ -157,9 +162,16 @@ int change_ids(const IdCall &call);
 // EXIT and FREE of the calling task, once; later calls do nothing. `status`: raw wait status.
 // `group`: the whole process ends (other threads park from now on).
 void end_task(Thread &thread, Task &task, const char *call, int status, bool group);
-// On behalf of a task that could not do it itself; the first to claim it delivers. `usage`: what the kernel
-// counted for it, or null.
-void end_on_behalf(const Task &task, int status, bool status_known, const char *call, const struct rusage *usage = nullptr);
+// How a task has ended, as the one says who tells it.
+struct Ending {
+    const char *call;
+    int status = 0;
+    bool status_known = true;
+    pid_t dead = 0;  // a process or thread that the caller knows to be gone
+    const struct rusage *usage = nullptr;  // what the kernel counted for it
+};
+// On behalf of a task that could not do it itself; the first to claim it delivers.
+void end_on_behalf(const Task &task, const Ending &ending);
 // The same for a child that a wait function has just returned.
 void end_reaped_child(pid_t pid, int status, const char *call, const struct rusage *usage = nullptr);
 // True if a wait that was not asked for the usage should be made through wait4, which tells it: EXIT is wanted,

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "columns.hpp"
 #include "environment.hpp"
 #include "line.hpp"
 #include "sys.hpp"
@@ -264,7 +265,7 @@ bool Item::start(const taskwatch_watcher &descriptor, Watcher &watcher) const {
         if (const char *message = descriptor.init(&watcher.block, options.text()))
             return refuse(line << message);
 
-    int error = host_.chain->add(&watcher.block, descriptor.events, watcher.name);
+    int error = host_.chain->add(&watcher.block, descriptor.events, watcher.name, watcher_number);
     if (error == ENOSPC)
         return refuse(line << "the chain is full; at most " << WATCH_CHAIN_CAPACITY
                            << " blocks are registered");

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "clock.hpp"
+#include "death.hpp"
 #include "sys.hpp"
 
 namespace taskwatch {
@@ -95,6 +96,9 @@ int Segment::make() {
     header()->version = version;
     header()->secret = secret_;
     header()->slots.store(first_slots, std::memory_order_relaxed);
+    auto *busy = reinterpret_cast<Busy *>(base_ + busy_offset);
+    for (uint32_t slot = 0; slot < first_slots; slot++)
+        busy->first.free[slot / 64].fetch_or(1ull << slot % 64, std::memory_order_relaxed);
     return 0;
 }
 
@@ -135,40 +139,66 @@ int Segment::attach(const char *name) {
     return 0;
 }
 
+// Another segment of this session: what a number in memory that others can write says is not believed. Null: it
+// is not one, or cannot be had.
+static Extension *attach_extension(int id, uint64_t secret) {
+    shmid_ds ds;
+    if (id < 0 || shm_stat(id, &ds) != 0 || ds.shm_segsz != extension_bytes) return nullptr;
+    long address = shm_attach(id);
+    if (shm_failed(address)) return nullptr;
+    auto *more = reinterpret_cast<Extension *>(address);
+    if (more->magic == extension_magic && more->secret == secret) return more;
+    sys::call(SYS_shmdt, address);
+    return nullptr;
+}
+
 char *Segment::extension(uint32_t chunk) const {
     if (chunk >= max_extensions) return nullptr;
     if (char *known = extensions_[chunk].load(std::memory_order_acquire)) return known;
     if (quiet_) return nullptr;
     int id = header()->extension_ids[chunk].load(std::memory_order_acquire);
-    shmid_ds ds;
-    if (id == 0 || shm_stat(id - 1, &ds) != 0 || ds.shm_segsz != extension_bytes) return nullptr;
-    long address = shm_attach(id - 1);
-    if (shm_failed(address)) return nullptr;
-    char *expected = nullptr, *mine = reinterpret_cast<char *>(address);
-    if (extensions_[chunk].compare_exchange_strong(expected, mine)) return mine;
-    sys::call(SYS_shmdt, address);
+    char *expected = nullptr, *mine = reinterpret_cast<char *>(id ? attach_extension(id - 1, secret_) : nullptr);
+    if (!mine || extensions_[chunk].compare_exchange_strong(expected, mine)) return mine;
+    sys::call(SYS_shmdt, mine);
     return expected;
+}
+
+// The memory of a new extension, in which every slot is free.
+Extension *Segment::make_extension(int &ret_id) const {
+    long id = sys::call(SYS_shmget, IPC_PRIVATE, extension_bytes, 0600);
+    if (id < 0) return nullptr;
+    long address = shm_attach((int)id);
+    if (shm_failed(address)) {
+        sys::call(SYS_shmctl, (int)id, IPC_RMID, 0);
+        return nullptr;
+    }
+    auto *more = reinterpret_cast<Extension *>(address);
+    more->secret = secret_;
+    more->first_id = id_;
+    for (std::atomic<uint64_t> &word : more->map.free) word.store(UINT64_MAX, std::memory_order_relaxed);
+    more->magic = extension_magic;
+    ret_id = (int)id;
+    return more;
 }
 
 bool Segment::grow() {
     if (quiet_) return false;
     Header &h = *header();
-    uint32_t idle = 0;
-    if (!h.growing.compare_exchange_strong(idle, 1)) return false;
+    int32_t maker = 0;
+    if (!h.growing.compare_exchange_strong(maker, sys::getpid())) {
+        // One that was killed at it must not keep the session small for good.
+        if (!runs_no_code(maker) || !h.growing.compare_exchange_strong(maker, sys::getpid())) return false;
+    }
     bool grown = false;
     for (uint32_t chunk = 0; chunk < max_extensions && !grown; chunk++) {
         if (h.extension_ids[chunk].load(std::memory_order_relaxed) != 0) continue;
-        if (first_slots + (chunk + 1) * extension_slots > capacity) break;
-        long id = sys::call(SYS_shmget, IPC_PRIVATE, extension_bytes, 0600);
-        if (id < 0) break;
-        long address = shm_attach((int)id);
-        if (shm_failed(address)) {
-            sys::call(SYS_shmctl, (int)id, IPC_RMID, 0);
-            break;
-        }
-        extensions_[chunk].store(reinterpret_cast<char *>(address), std::memory_order_release);
-        h.extension_ids[chunk].store((int32_t)id + 1, std::memory_order_release);
+        int id;
+        Extension *more = make_extension(id);
+        if (!more) break;
+        extensions_[chunk].store(reinterpret_cast<char *>(more), std::memory_order_release);
+        h.extension_ids[chunk].store(id + 1, std::memory_order_release);
         h.slots.store(first_slots + (chunk + 1) * extension_slots, std::memory_order_release);
+        reinterpret_cast<Busy *>(base_ + busy_offset)->extensions.fetch_or(1u << chunk, std::memory_order_acq_rel);
         grown = true;
     }
     h.growing.store(0, std::memory_order_release);
@@ -179,12 +209,10 @@ void Segment::remove() {
     if (!attached()) return;
     for (uint32_t chunk = 0; chunk < max_extensions; chunk++) {
         int id = header()->extension_ids[chunk].load(std::memory_order_relaxed);
-        shmid_ds ds;
-        // The number comes from memory that others can write: it must not cost somebody else's segment.
-        if (id <= 0 || shm_stat(id - 1, &ds) != 0 || ds.shm_segsz != extension_bytes ||
-            ds.shm_perm.cuid != (uid_t)sys::call(SYS_geteuid))
-            continue;
-        sys::call(SYS_shmctl, id - 1, IPC_RMID, 0);
+        if (Extension *more = id ? attach_extension(id - 1, secret_) : nullptr) {
+            sys::call(SYS_shmctl, id - 1, IPC_RMID, 0);
+            sys::call(SYS_shmdt, more);
+        }
     }
     sys::call(SYS_shmctl, id_, IPC_RMID, 0);
 }

@@ -43,6 +43,8 @@ class Segment {
     Segment &operator=(const Segment &) = delete;
 
   private:
+    layout::Extension *make_extension(int &ret_id) const;
+
     char *base_ = nullptr;
     mutable std::atomic<char *> extensions_[layout::max_extensions] = {};
     int id_ = -1;

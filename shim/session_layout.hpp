@@ -19,64 +19,108 @@ struct FileIdentity {
 
 namespace layout {
 
-inline constexpr uint32_t version = 1;
+inline constexpr uint32_t version = 2;
 inline constexpr uint64_t magic = 0x31776b7361740a00;
+inline constexpr uint64_t extension_magic = 0x32776b7361740a00;
 
-// The first segment: a page of header, 128 slots, and for each of eight watchers a column of cells
-// and a page of shared words. 64 KiB: a larger mapping costs every fork (F17 of the start-up report).
+// The first segment: a page of header, two of slots with what a child writes at its end in the same page as
+// the first sixty, and for each of eight watchers a column of cells and a page of shared words. 64 KiB: a larger
+// mapping costs every fork, and each page that a child writes costs it another one (F17 of the start-up report).
 inline constexpr size_t first_bytes = 64 * 1024;
-inline constexpr uint32_t first_slots = 128;
+inline constexpr uint32_t first_slots = 124;
 inline constexpr unsigned columns = TASKWATCH_CELL_WATCHERS;
-inline constexpr size_t slots_offset = 4096;
-inline constexpr size_t first_cells_offset = slots_offset + first_slots * 64;
-inline constexpr size_t shared_offset = first_cells_offset + columns * first_slots * TASKWATCH_CELL_SIZE;
-// Every further one: 2048 slots and their columns; untouched columns cost no memory.
+inline constexpr size_t busy_offset = 4096;
+inline constexpr size_t slots_offset = busy_offset + 256;
+inline constexpr size_t first_cells_offset = 3 * 4096;
+inline constexpr size_t shared_offset = first_cells_offset + 4 * 4096;
+// Every further one: 2048 slots, what finds them, and their columns; untouched columns cost no memory.
 inline constexpr uint32_t extension_slots = 2048;
-inline constexpr uint32_t max_extensions = 16;
-inline constexpr size_t extension_bytes = extension_slots * (64 + columns * TASKWATCH_CELL_SIZE);
-inline constexpr uint32_t capacity = 1u << 15;  // indices fit 16 bits of an id
-inline constexpr unsigned hints = 1024;
+inline constexpr uint32_t max_extensions = 15;
+inline constexpr uint32_t capacity = 1u << 15;  // of indices
 inline constexpr unsigned name_bytes = 32;
+inline constexpr unsigned numbers = 31;  // of watchers, from 1
+
+// Which slots are probably free: a bit each, lowest first, so that memory is used again before more is.
+// Only a hint; the truth is the slot's word.
+template <uint32_t count>
+struct FreeMap {
+    static constexpr uint32_t words = (count + 63) / 64;
+    std::atomic<uint64_t> free[words];
+};
+
+// Where to look for a pid: open addressing, an entry is a tag of the pid and a slot of the same segment. Checked, never
+// trusted.
+template <uint32_t entries>
+struct PidMap {
+    static constexpr uint32_t size = entries;
+    std::atomic<uint32_t> overflown;  // some pid found no room: all slots are to be looked at
+    std::atomic<uint16_t> entry[entries];
+};
 
 struct alignas(64) Slot {
-    std::atomic<uint64_t> word;  // the truth: see ledger.cpp
+    std::atomic<uint64_t> word;  // see slot_word.hpp
     std::atomic<int32_t> pid, tgid, ppid;
     std::atomic<uint32_t> successor;  // slot (from 1) of the thread that is about to exec
     std::atomic<uint64_t> parent_id;
     std::atomic<uint64_t> start_ns;
-    std::atomic<int32_t> creator;  // pid of the creating process, for a creation that was never settled
+    std::atomic<uint32_t> told_clone, told_exit, told_free;  // watchers by number, a bit each
+    std::atomic<uint32_t> begun;     // those that an owner who is gone had begun to call, in this phase
+    std::atomic<uint16_t> leader;   // of a thread: slot (from 1) of its process's main task
+    std::atomic<uint16_t> threads;  // of a main task: how many threads it has entered
 };
 
 struct Header {
     uint64_t magic;
     uint32_t version;
-    uint32_t columns_used;
+    int32_t root;
     uint64_t secret;
     uint64_t session;
-    int32_t root;
     std::atomic<uint32_t> wanted;
     FileIdentity streams[3];
     std::atomic<uint32_t> slots;        // in all segments
-    std::atomic<uint32_t> living_count;
     std::atomic<uint64_t> lost;
     std::atomic<int32_t> lost_error;
     std::atomic<uint64_t> torn_file;
     std::atomic<uint64_t> good_list;    // hash of a list of watchers, 0: none
     std::atomic<uint64_t> said[16];     // texts that were printed, by their hash; 0: free
     std::atomic<int32_t> extension_ids[max_extensions];  // plus one; 0: none
-    std::atomic<uint32_t> growing;
+    std::atomic<int32_t> growing;       // pid of who makes an extension; 0: nobody
     std::atomic<uint32_t> failed;       // by which watchers: a bit a column, the highest: one without a column
-    std::atomic<uint32_t> lowest;       // no slot below it was free a moment ago: where the search starts
     struct Column {
         std::atomic<uint32_t> claimed;  // 0 free, 1 being named, 2 named
         std::atomic<uint32_t> once;
         char name[name_bytes];
     } column[columns];
-    std::atomic<uint16_t> hint[hints];  // slot + 1 of a pid, by its low bits; checked, never trusted
+    std::atomic<uint64_t> number[numbers];  // of a watcher's name, by its hash; 0: free
+    PidMap<512> pids;                       // of the first segment's slots
 };
 
+// What every end of a task writes.
+struct Busy {
+    std::atomic<uint32_t> living;      // tasks entered and not left
+    std::atomic<uint32_t> extensions;  // those with a slot that is probably free, a bit each
+    FreeMap<first_slots> first;
+};
+
+struct Extension {
+    uint64_t magic;
+    uint64_t secret;   // the session's
+    int32_t first_id;  // id of the first segment
+    FreeMap<extension_slots> map;
+    PidMap<4096> pids;
+};
+
+inline constexpr size_t extension_slots_offset = 3 * 4096;
+inline constexpr size_t extension_cells_offset = extension_slots_offset + extension_slots * sizeof(Slot);
+inline constexpr size_t extension_bytes = extension_cells_offset + columns * extension_slots * TASKWATCH_CELL_SIZE;
+
+static_assert(sizeof(Slot) == 64);
+static_assert(sizeof(Header) <= busy_offset && busy_offset + sizeof(Busy) <= slots_offset);
+static_assert(slots_offset + first_slots * sizeof(Slot) <= first_cells_offset);
+static_assert(first_cells_offset + columns * first_slots * TASKWATCH_CELL_SIZE <= shared_offset);
 static_assert(shared_offset + columns * TASKWATCH_SHARED_MAX <= first_bytes);
-static_assert(sizeof(Header) <= slots_offset && sizeof(Slot) == 64);
+static_assert(sizeof(Extension) <= extension_slots_offset);
+static_assert(first_slots + max_extensions * extension_slots <= capacity);
 
 }  // namespace layout
 }  // namespace taskwatch

@@ -159,7 +159,7 @@ bool is_thread_end_key(pthread_key_t key) { return have_key.load(std::memory_ord
 void end_joined_thread(pid_t tid, const char *call) {
     Task task;
     if (tid <= 0 || !wanted(mask_life) || self().in_callback) return;
-    if (ledger.find(tid, task) && task.pid != task.tgid) end_on_behalf(task, 0, true, call);
+    if (ledger.find_owing(tid, task) && task.pid != task.tgid) end_on_behalf(task, {.call = call, .dead = tid});
 }
 
 }  // namespace taskwatch

@@ -16,16 +16,11 @@ namespace taskwatch {
 namespace {
 
 void free_refused(Thread &thread, VforkLevel &level, const CreateCall &call, int error) {
-    // Somebody who found the child dead may have told its end already.
-    if (!ledger.claim_end(level.child)) return;
-    if (process.wants(WATCH_MASK_FREE)) {
-        task_watch record = make_record(level.child, call.name, thread);
-        record.clone_flags = call.flags;
-        record.error = error;
-        record.stopped_by = level.stopped_by;
-        deliver(thread, WATCH_TASK_FREE, record, {.need = WATCH_MASK_FREE, .up_to = level.serial});
-    }
-    ledger.leave(level.child);
+    task_watch record = make_record(level.child, call.name, thread);
+    record.clone_flags = call.flags;
+    record.error = error;
+    record.stopped_by = level.stopped_by;
+    free_refused(thread, level.child, record, level.serial);
 }
 
 // Back to what the thread was before this level: whatever deeper children left is cut off.
@@ -133,7 +128,7 @@ long finish_vfork(Thread &thread, VforkLevel &level, const CreateCall &call, lon
 void finish_failed_spawn(Thread &thread, VforkLevel &level, const CreateCall &call) {
     leave_level(thread, level);
     thread.signals_blocked = true;
-    end_on_behalf(level.child, 127 << 8, true, call.name);
+    end_on_behalf(level.child, {.call = call.name, .status = 127 << 8, .dead = level.child.pid});
     unblock(thread, level);
 }
 

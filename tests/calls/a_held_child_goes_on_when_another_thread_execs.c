@@ -55,7 +55,7 @@ int main(void)
         CHECK(held > 0);
         /* The new image lives: its parent is not gone, only the thread. */
         await_event(held, WATCH_TASK_FREE);
-        EXPECT_TASK(held, "init clone clone+behalf exit free");
+        EXPECT_TASK(held, "init clone clone+behalf+again exit free");
         close(pipe_fd[0]);
         close(pipe_fd[1]);
         CHECK_EQUAL(status_of(child), 0);

@@ -40,7 +40,7 @@ int main(void)
         EXPECT_TASK(creator, "init clone exit+behalf free+behalf");
         CHECK_EQUAL(last_of(creator, WATCH_TASK_EXIT)->exit_status, exited(4));
         held = wait(NULL);
-        EXPECT_TASK(held, "init clone clone+behalf exit free");
+        EXPECT_TASK(held, "init clone clone+behalf+again exit free");
         recording()->paused = 0;
     }
     return 0;

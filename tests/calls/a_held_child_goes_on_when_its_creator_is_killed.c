@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The creator is SIGKILLed while CLONE's callback sleeps: the held child takes over, tells CLONE on behalf to
- * every watcher and runs on. fork, _Fork and clone.
+ * every watcher that was not told yet and again to the one that was being told, and runs on. fork, _Fork and clone.
  *
  * watchers: recorder second
  * main: exec exit free
@@ -49,7 +49,8 @@ int main(void)
         CHECK_EQUAL(status_of(creator), SIGKILL);
         EXPECT_TASK(creator, "init clone exit+behalf free+behalf");
         CHECK_EQUAL(status_of(held), exited(7));
-        EXPECT_TASK(held, "init clone clone+behalf exit free");
+        EXPECT_TASK(held, "init clone clone+behalf+again exit free");
+        EXPECT_TASK_OF("second", held, "init clone+behalf exit free");
         taken = last_of(held, WATCH_TASK_CLONE);
         CHECK_EQUAL(taken->process, held);
         CHECK_EQUAL(taken->context, TASKWATCH_NOT_HELD);

@@ -200,18 +200,21 @@ static inline uint64_t newest_id_of(pid_t pid)
     return 0;
 }
 
-/* Everything about the newest task with this pid, INIT included. */
-#define EXPECT_TASK(pid, sequence) expect_task(__FILE__, __LINE__, (pid), (sequence))
-static inline void expect_task(const char *file, int line, pid_t pid, const char *sequence)
+/* Everything about the newest task with this pid, INIT included, as a recorder has seen it. */
+#define EXPECT_TASK(pid, sequence) expect_task(__FILE__, __LINE__, "recorder", (pid), (sequence))
+#define EXPECT_TASK_OF(recorder, pid, sequence) expect_task(__FILE__, __LINE__, (recorder), (pid), (sequence))
+static inline void expect_task(const char *file, int line, const char *recorder, pid_t pid, const char *sequence)
 {
-    char text[4000] = "";
+    char text[4000] = "", what[64];
     uint64_t id = newest_id_of(pid);
-    uint32_t count = events_so_far();
+    const struct recording *seen = recording_of(recorder);
+    uint32_t count = __atomic_load_n(&seen->count, __ATOMIC_ACQUIRE);
 
     for (uint32_t i = 0; id && i < count; i++)
-        if (recording()->records[i].id == id)
-            append_event(text, sizeof text, &recording()->records[i]);
-    check_text(file, line, "events of a task", text, sequence);
+        if (seen->records[i].id == id)
+            append_event(text, sizeof text, &seen->records[i]);
+    snprintf(what, sizeof what, "events of a task, by %s", recorder);
+    check_text(file, line, what, text, sequence);
 }
 
 /* The newest event of this kind about the newest task with this pid. */
@@ -232,6 +235,13 @@ static inline void set_rule_of(const char *recorder, uint32_t action, uint32_t e
 {
     recording_of(recorder)->rule =
         (struct rule){.action = action, .events = events, .value = value, .first = 1, .last = UINT32_MAX};
+}
+
+/* Only in the next callback that it selects. */
+static inline void set_rule_once_of(const char *recorder, uint32_t action, uint32_t events)
+{
+    set_rule_of(recorder, action, events, 0);
+    recording_of(recorder)->rule.last = 1;
 }
 
 static inline void stop_at(uint32_t events, int value)

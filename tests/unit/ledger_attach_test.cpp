@@ -116,6 +116,7 @@ void use(Member &member, int rounds) {
     Ledger &ledger = member.ledger;
     std::minstd_rand random(1);
     Task tasks[32], found;
+    taskwatch::Claim claim;
     for (int round = 0; round < rounds; round++) {
         Task &task = tasks[random() % 32];
         switch (random() % 10) {
@@ -125,8 +126,10 @@ void use(Member &member, int rounds) {
                 ledger.settle(task);
                 break;
             case 2: ledger.find((pid_t)(random() % 100000), found); break;
-            case 3: ledger.claim_end(task); break;
-            case 4: ledger.leave(task); break;
+            case 3:
+                if (ledger.claim_end(task, tasks[1], 0, claim)) ledger.exit_told(claim);
+                break;
+            case 4: ledger.leave(claim); break;
             case 5:
                 if (void *cell = member.columns.cell_of(task.id, "one")) memset(cell, 1, 16);
                 break;

@@ -55,6 +55,25 @@ class WithSession : public testing::Test {
         return task;
     }
 
+    // What somebody does who tells the end of a task, from the right to do so on; false: it was not his to tell.
+    static bool claim(taskwatch::Ledger &ledger, const taskwatch::Task &task) {
+        taskwatch::Claim claim;
+        return ledger.claim_end(task, me(), 0, claim);
+    }
+    bool leave(const taskwatch::Task &task) {
+        taskwatch::Claim claim;
+        if (!member->claim_end(task, me(), 0, claim)) return false;
+        member->exit_told(claim);
+        member->leave(claim);
+        return true;
+    }
+    // This process, which has no slot of its own.
+    static const taskwatch::Task &me() {
+        static taskwatch::Task task;
+        task.pid = task.tgid = getpid();
+        return task;
+    }
+
     void *cell_of(const taskwatch::Task &task, const char *watcher) { return member.columns.cell_of(task.id, watcher); }
 
     Member member;

@@ -24,8 +24,8 @@ TEST_F(LedgerTest, IdsAreUniqueAndNeverReused) {
         Task a = make(1000), b = make(2000);
         ids.insert(a.id);
         ids.insert(b.id);
-        member->leave(a);
-        if (round % 7) member->leave(b);  // some stay
+        leave(a);
+        if (round % 7) leave(b);  // some stay
     }
     EXPECT_EQ(ids.size(), 6000u);
     EXPECT_EQ(ids.count(0), 0u);
@@ -44,16 +44,20 @@ TEST_F(LedgerTest, ATaskIsFoundByItsPidWhileItLives) {
     EXPECT_FALSE(other->ledger.find(4244, found));
     EXPECT_FALSE(other->ledger.find(0, found));
     EXPECT_FALSE(other->ledger.find(-1, found));
-    ASSERT_TRUE(member->claim_end(task));
+    taskwatch::Claim claim;
+    ASSERT_TRUE(member->claim_end(task, me(), 0, claim));
     EXPECT_FALSE(other->ledger.find(4243, found)) << "its end is being told";
-    member->leave(task);
+    ASSERT_TRUE(other->ledger.find_owing(4243, found));
+    EXPECT_EQ(found.id, task.id);
+    member->leave(claim);
+    EXPECT_FALSE(other->ledger.find_owing(4243, found));
     EXPECT_FALSE(other->ledger.find(4243, found));
     EXPECT_TRUE(other->ledger.find(4242, found));
 }
 
 TEST_F(LedgerTest, TasksWhosePidsCollideInTheHintsAreAllFound) {
     std::vector<Task> tasks;
-    for (pid_t pid = 7; pid < 7 + 1024 * 50; pid += 1024) tasks.push_back(make(pid));
+    for (pid_t pid = 7; pid < 7 + 8192 * 300; pid += 8192) tasks.push_back(make(pid));
     Task found;
     for (const Task &task : tasks) {
         ASSERT_TRUE(member->find(task.pid, found));
@@ -67,23 +71,27 @@ TEST_F(LedgerTest, OneOfEightThreadsMayTellAnEnd) {
     for (int round = 0; round < rounds; round++) {
         Task task = make(5000 + round);
         std::atomic<int> ready{0}, winners{0};
+        taskwatch::Claim won[threads];
         std::vector<std::thread> all;
         for (int i = 0; i < threads; i++)
             all.emplace_back([&, i] {
                 Ledger &ledger = i % 2 ? member.ledger : other->ledger;
                 ready++;
                 while (ready < threads) std::this_thread::yield();
-                winners += ledger.claim_end(task);
+                taskwatch::Claim claim;
+                if (!ledger.claim_end(task, me(), 0, claim)) return;
+                winners++;
+                won[i] = claim;
             });
         for (std::thread &thread : all) thread.join();
         ASSERT_EQ(winners, 1);
-        EXPECT_FALSE(member->claim_end(task));
-        member->leave(task);
-        EXPECT_FALSE(member->claim_end(task)) << "nor when its place is free again";
+        EXPECT_FALSE(claim(member.ledger, task)) << "its owner lives";
+        for (taskwatch::Claim &claim : won)
+            if (claim.slot) member->leave(claim);
+        EXPECT_FALSE(claim(member.ledger, task)) << "nor when its place is free again";
         Task next = make(5000 + round);
-        EXPECT_FALSE(member->claim_end(task)) << "nor when another has it";
-        EXPECT_TRUE(member->claim_end(next));
-        member->leave(next);
+        EXPECT_FALSE(claim(member.ledger, task)) << "nor when another has it";
+        EXPECT_TRUE(leave(next));
     }
 }
 
@@ -112,12 +120,12 @@ TEST_F(LedgerTest, ItGrowsToThousandsAndSaysWhenItIsFull) {
     EXPECT_NE(beyond.id, 0u);
     EXPECT_EQ(ids.count(beyond.id), 0u);
     EXPECT_EQ(cell_of(beyond, "watcher"), nullptr);
-    EXPECT_TRUE(member->claim_end(beyond)) << "nobody else knows it";
-    member->leave(tasks[20000]);
+    EXPECT_TRUE(claim(member.ledger, beyond)) << "nobody else knows it";
+    leave(tasks[20000]);
     ASSERT_TRUE(member->enter(beyond, nullptr));
     EXPECT_EQ(ids.count(beyond.id), 0u);
-    for (const Task &task : tasks) member->leave(task);
-    member->leave(beyond);
+    for (const Task &task : tasks) leave(task);
+    leave(beyond);
     EXPECT_EQ(member->living(), 0u);
     member.session.close();  // the further segments
 }
@@ -137,7 +145,7 @@ TEST_F(LedgerTest, ACellIsTheSameInEveryProcessAndZeroAtFirst) {
         EXPECT_EQ(there[1], 7u);
         EXPECT_EQ(second[0], 0u);
         there[0] = second[1] = 9;
-        member->leave(task);
+        leave(task);
         EXPECT_EQ(cell_of(task, "one"), nullptr);
     }
 }
@@ -215,17 +223,17 @@ TEST_F(LedgerTest, WhoIsGoneIsTold) {
     close(from_test[1]);
     EXPECT_EQ(waitpid(pids[1], nullptr, 0), pids[1]);
     EXPECT_EQ(waitpid(pids[2], nullptr, 0), pids[2]);
-    EXPECT_EQ(member->claim_end(alive), true);
+    EXPECT_TRUE(leave(alive));
 }
 
 TEST_F(LedgerTest, TheLastTaskKnowsThatItIs) {
     Task a = make(10), b = make(11);
     EXPECT_EQ(member->living(), 2u);
     EXPECT_FALSE(member->is_last(a));
-    member->leave(b);
-    member->leave(b);
+    leave(b);
+    leave(b);
     EXPECT_TRUE(member->is_last(a));
-    member->leave(a);
+    leave(a);
     EXPECT_EQ(member->living(), 0u);
 }
 
@@ -267,8 +275,9 @@ TEST(LedgerWithoutSession, GivesIdsAndNothingElse) {
     EXPECT_FALSE(alone->ledger.find(5, found));
     EXPECT_EQ(alone->columns.cell_of(a.id, "one"), nullptr);
     EXPECT_EQ(alone->columns.shared("one", 8), nullptr);
-    EXPECT_TRUE(alone->ledger.claim_end(a));
-    alone->ledger.leave(a);
+    taskwatch::Claim claim;
+    EXPECT_TRUE(alone->ledger.claim_end(a, b, 0, claim));
+    alone->ledger.leave(claim);
     EXPECT_EQ(alone->ledger.living(), 0u);
     EXPECT_TRUE(alone->columns.once("one", 1));
     EXPECT_FALSE(alone->columns.once("one", 1));

@@ -47,7 +47,9 @@ TEST_F(LifecycleTest, ACreationIsInitThenTheCallThenClone) {
     Task made;
     ASSERT_TRUE(ledger.find(nowhere, made));
     EXPECT_EQ(made.id, first.last.id);
-    ledger.leave(made);
+    Claim claim;
+    ASSERT_TRUE(ledger.claim_end(made, made, 0, claim));
+    ledger.leave(claim);
 }
 
 TEST_F(LifecycleTest, ARefusedCallIsInitAndFree) {
@@ -118,7 +120,7 @@ TEST_F(LifecycleTest, AnEndIsToldOnceWhoeverComesFirst) {
     EXPECT_EQ(first.last.id, task.id);
     EXPECT_STREQ(first.last.call, "waitpid");
     end_reaped_child(nowhere, SIGKILL, "waitpid");
-    end_on_behalf(task, SIGKILL, true, "wait");
+    end_on_behalf(task, {.call = "wait", .status = SIGKILL});
     end_task(self(), task, "_exit", 0, false);
     EXPECT_EQ(first.log, "exit+behalf free+behalf");
 }
