@@ -42,7 +42,7 @@ struct variant {
     void *context;
 };
 
-static void interleave(const char *title, const struct variant *variants, int count, int rounds)
+static inline void interleave(const char *title, const struct variant *variants, int count, int rounds)
 {
     double *times = malloc(sizeof(double) * (size_t)(count * rounds));
     double *ratios = malloc(sizeof(double) * (size_t)rounds);
