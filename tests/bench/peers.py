@@ -52,7 +52,7 @@ class Configuration:
 
 
 def configurations(build, cache, scratch):
-    library, watchers = f"{build}/shim/libtaskwatch.so", f"{build}/watchers"
+    library = f"{build}/shim/libtaskwatch.so"
     trace = f"{scratch}/trace.jsonl"
     snoopy = f"{cache}/snoopy/lib/x86_64-linux-gnu/libsnoopy.so"
     lttng = "/usr/lib/x86_64-linux-gnu/liblttng-ust-fork.so.1"
@@ -64,7 +64,7 @@ def configurations(build, cache, scratch):
     def ours(name, chosen=None, **options):
         environment = {"LD_PRELOAD": library}
         if chosen:
-            environment.update({"TASKWATCH_PATH": watchers, "TASKWATCH_WATCHERS": chosen}, **options)
+            environment.update(TASKWATCH_WATCHERS=chosen, **options)
         return Configuration(name, environment=environment, ours=True,
                              after=lambda: os.path.exists(trace) and os.unlink(trace))
 
@@ -181,11 +181,11 @@ def measure(all_configurations, all_works, scratch, quick, say):
             else:
                 left[configuration.name] = 1  # the first round decides how many more
         number = 0
-        while any(left.values()):
+        while any(n > 0 for n in left.values()):
             turn = number % len(all_configurations)
             for configuration in all_configurations[turn:] + all_configurations[:turn]:
-                # Those without rounds left sit this one out, but nothing is compared with a bare program of another.
-                if not left.get(configuration.name):
+                # Those without rounds left sit this one out; the bare program is in each, to be compared with.
+                if left.get(configuration.name, 0) <= 0 and configuration.name != "bare":
                     continue
                 begun = time.monotonic()
                 try:

@@ -71,6 +71,7 @@ int main(int argc, char **argv)
     char *none[] = {"PATH=/bin", ours, NULL};
     char *traced[] = {"PATH=/bin", ours, "TASKWATCH_WATCHERS=trace", trace, session, NULL};
     char *limited[] = {"PATH=/bin", ours, "TASKWATCH_WATCHERS=limit", "TASKWATCH_LIMIT=tasks=1000", session, NULL};
+    char *faulted[] = {"PATH=/bin", ours, "TASKWATCH_WATCHERS=fault", "TASKWATCH_FAULT=on=init,when=1000000", session, NULL};
     char *three[] = {"PATH=/bin", ours, "TASKWATCH_WATCHERS=trace:limit:fault", trace,
                      "TASKWATCH_LIMIT=tasks=1000", "TASKWATCH_FAULT=on=init,when=1000000", session, NULL};
     struct variant variants[] = {
@@ -80,8 +81,9 @@ int main(int argc, char **argv)
         {"libtaskwatch, no watchers", start, none},
         {"trace to a JSON file", start, traced},
         {"limit", start, limited},
+        {"fault", start, faulted},
         {"trace, limit and fault", start, three},
     };
-    interleave("vfork + exec + wait of /bin/true", variants, 7, rounds);
+    interleave("vfork + exec + wait of /bin/true", variants, 8, rounds);
     return 0;
 }

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""The aims, and where among what was measured each one's figure is found.
+
+A figure that was not measured is said to be missing; an aim that is missed has its reason in MISSED, which the one
+who renews the figures keeps true.
+"""
+import re
+
+# Row of interleave.h: name, median, median ratio, paired ratio, ratio of the first quartiles.
+ROW = re.compile(r"^  (.+?) +([\d.]+) us +median ratio +([\d.]+) +paired +([\d.]+) +p25 +([\d.]+)", re.M)
+
+
+class Measured:
+    """What scripts/bench left behind: texts[name], peers, scale."""
+
+    def __init__(self, texts, peers, scale):
+        self.texts, self.peers, self.scale = texts, peers, scale
+
+    def paired(self, name, row):
+        """Ratio of a row that interleave.h printed, the last one whose name begins so."""
+        found = [float(m[4]) for m in ROW.finditer(self.texts.get(name, "")) if m[1].startswith(row)]
+        return found[-1] if found else None
+
+    def peer(self, work, configuration, key="ratio"):
+        rows = self.peers.get("works", {}).get(work, {}).get("rows", {})
+        return rows.get(configuration, {}).get(key)
+
+    def number(self, name, pattern, group=1):
+        found = re.search(pattern, self.texts.get(name, ""), re.M)
+        return float(found[group]) if found else None
+
+
+START_NOISE = ("start", "empty preload again")
+NOBODY = "**libtaskwatch, no watchers**"
+TRACE = "**trace to JSON**"
+MAKE = "make -j2, 200 C files"
+
+# What, limit, where the figure is, where the noise is (None: the figure is counted, or has its peer in itself).
+AIMS = [
+    ("start without watchers, to an empty preload's", 0.98, lambda m: m.paired("start", "libtaskwatch, no watchers"), START_NOISE),
+    ("start under `trace` to a JSON file", 1.07, lambda m: m.paired("start", "trace to a JSON file"), START_NOISE),
+    ("start under `limit`", 1.06, lambda m: m.paired("start", "limit"), START_NOISE),
+    ("start under `fault`", 1.06, lambda m: m.paired("start", "fault"), START_NOISE),
+    ("start under the three", 1.12, lambda m: m.paired("start", "trace, limit and fault"), START_NOISE),
+    ("fork, nobody wants `CLONE`", 1.02, lambda m: m.paired("calls", "fork: wrapped"), ("calls", "fork: genuine again")),
+    ("fork, somebody does", 1.03, lambda m: m.paired("calls-watched", "fork: wrapped"), ("calls-watched", "fork: genuine again")),
+    ("thread, nobody watches", 1.03, lambda m: m.peer("thread", NOBODY), lambda m: m.peer("thread", "bare again")),
+    ("`posix_spawn`'s own time", 0.70, lambda m: m.number("spawn", r"ratio ([\d.]+)"), None),
+    ("`seteuid`, nobody watches `UID`", 1.05, lambda m: m.paired("calls", "seteuid x 100: wrapped"),
+     ("calls", "seteuid x 100: genuine again")),
+    ("`seteuid`, somebody does", 4, lambda m: m.paired("calls-watched", "seteuid x 100: wrapped"),
+     ("calls-watched", "seteuid x 100: genuine again")),
+    ("`make -j2` under `trace` to a JSON file, to the bare build", 1.01, lambda m: m.peer(MAKE, TRACE),
+     lambda m: m.peer(MAKE, "bare again")),
+    ("walk in two threads at once, to one", 1.2, lambda m: m.number("walk", r"^ +1 .* ([\d.]+) +[\d.]+$"),
+     lambda m: m.number("walk", r"^ +1 .* ([\d.]+)$")),
+    ("instructions of `seteuid` above the genuine one, nobody watches `UID`", 6,
+     lambda m: m.number("counts", r"instructions of a seteuid, no watchers: ([\d.]+)"), None),
+    ("writes of an event under `trace`", 1, lambda m: m.scale.get("trace", {}).get("writes"), None),
+]
+
+MISSED = {}
+
+
+def rows(measured):
+    """(what, limit, measured, noise, reason) as texts."""
+    for what, limit, figure, noise in AIMS:
+        value = figure(measured)
+        again = measured.paired(*noise) if isinstance(noise, tuple) else noise(measured) if noise else None
+        reason = "" if value is None or round(value, 2) <= limit else MISSED.get(what, "no reason written down")
+        yield (what, f"{limit:g}", "not measured" if value is None else f"{value:.2f}",
+               "" if again is None else f"{again:.2f}", reason)
