@@ -13,14 +13,34 @@ namespace {
 
 constexpr std::string_view prefix = "TASKWATCH_";
 
-// Variables of the library, its launcher and its tests: no watcher's options.
-constexpr std::string_view taken[] = {"DISABLE", "FOLLOW",  "STRICT",  "QUIET",         "WATCHERS",
-                                      "PATH",    "SESSION", "LIBRARY", "TESTS_MUST_RUN"};
+// Variables of the library, its launcher and its tests: no watcher's options. The texts themselves: a table of
+// pointers would be relocated in each process.
+constexpr char taken[][16] = {"DISABLE", "FOLLOW",  "STRICT",  "QUIET",         "WATCHERS",
+                              "PATH",    "SESSION", "LIBRARY", "TESTS_MUST_RUN"};
 
-const char *text(char *const *envp, const char *name) {
-    const char *value = environment_value(envp, name);
-    return value && *value ? value : nullptr;
-}
+// Those that are read here: the first so many of `taken`.
+enum { disable, follow, strict, quiet, watchers, path, session, read_here };
+
+// Their values: the first of each name, as getenv(3); null if unset or empty. One pass, in each process.
+struct Values {
+    const char *of[read_here] = {};
+
+    explicit Values(char *const *envp) {
+        bool seen[read_here] = {};
+        for (; envp && *envp; envp++) {
+            const char *entry = *envp;
+            if (entry[0] != 'T' || std::strncmp(entry, prefix.data(), prefix.size()) != 0) continue;
+            entry += prefix.size();
+            for (int i = 0; i < read_here; i++) {
+                size_t length = std::strlen(taken[i]);
+                if (std::strncmp(entry, taken[i], length) != 0 || entry[length] != '=') continue;
+                if (!seen[i] && entry[length + 1]) of[i] = entry + length + 1;
+                seen[i] = true;
+            }
+        }
+    }
+    bool is_on(int i, bool otherwise) const { return of[i] ? std::strcmp(of[i], "0") != 0 : otherwise; }
+};
 
 // Without <cctype>: the program's locale has no say in the name of a variable.
 char in_variable(char c) {
@@ -32,15 +52,17 @@ char in_variable(char c) {
 }  // namespace
 
 Config read_config(char *const *envp, bool secure) {
-    if (secure || environment_switch(envp, "TASKWATCH_DISABLE", false)) return {.disabled = true};
+    if (secure) return {.disabled = true};
+    Values values(envp);
+    if (values.is_on(disable, false)) return {.disabled = true};
     return {
         .disabled = false,
-        .follow = environment_switch(envp, "TASKWATCH_FOLLOW", true),
-        .strict = environment_switch(envp, "TASKWATCH_STRICT", false),
-        .quiet = environment_switch(envp, "TASKWATCH_QUIET", false),
-        .watchers = text(envp, "TASKWATCH_WATCHERS"),
-        .path = text(envp, "TASKWATCH_PATH"),
-        .session = text(envp, "TASKWATCH_SESSION"),
+        .follow = values.is_on(follow, true),
+        .strict = values.is_on(strict, false),
+        .quiet = values.is_on(quiet, false),
+        .watchers = values.of[watchers],
+        .path = values.of[path],
+        .session = values.of[session],
     };
 }
 
@@ -54,8 +76,8 @@ int option_variable(const char *watcher, char (&ret_name)[64]) {
     char *to = ret_name + prefix.size();
     for (char c : name) *to++ = in_variable(c);
     *to = '\0';
-    for (std::string_view reserved : taken)
-        if (reserved == ret_name + prefix.size()) return EINVAL;
+    for (const char *reserved : taken)
+        if (std::strcmp(reserved, ret_name + prefix.size()) == 0) return EINVAL;
     return 0;
 }
 

@@ -23,7 +23,10 @@ uint32_t wanted_now() {
 
 void update_wanted() {
     uint32_t now = process.wanted.load(std::memory_order_relaxed);
-    if (now & unstarted) return;  // startup does it
+    if (now & unstarted) {  // startup does it
+        process.registered_early = true;
+        return;
+    }
     process.wanted.store(wanted_now(), std::memory_order_relaxed);
 }
 

@@ -77,17 +77,15 @@ const char *environment_value(char *const *envp, const char *name) {
     return nullptr;
 }
 
-bool environment_switch(char *const *envp, const char *name, bool otherwise) {
-    return is_on(environment_value(envp, name), otherwise);
-}
-
 // A copy of head + tail in memory that lasts as long as the process, or null.
 const char *Inheritance::keep(std::string_view head, std::string_view tail) {
+    static constinit char text[2048];
+    static constinit std::atomic<size_t> text_used{0};
     size_t length = head.size() + tail.size();
     char *to = nullptr;
-    size_t used = used_.load(std::memory_order_relaxed);
-    while (length < sizeof text_ - used && !to)
-        if (used_.compare_exchange_weak(used, used + length + 1)) to = text_ + used;
+    size_t used = text_used.load(std::memory_order_relaxed);
+    while (length < sizeof text - used && !to)
+        if (text_used.compare_exchange_weak(used, used + length + 1)) to = text + used;
     if (!to) to = static_cast<char *>(map(length + 1));
     if (!to) return nullptr;
     std::memcpy(to, head.data(), head.size());
@@ -130,13 +128,15 @@ int Inheritance::capture(char *const *envp, const char *library) {
         if (put(name, *p + name.size(), false) != 0) error = ENOMEM;
     }
     if (!library) return error;
-    if (std::strpbrk(library, ": ") || std::strlen(library) > longest_entry) return EINVAL;
+    size_t length = std::strcspn(library, ": ");
+    if (library[length] != '\0' || length > longest_entry) return EINVAL;
     const char *value = last_preload(envp);
-    std::string_view alias = value ? find_alias(value, library) : std::string_view();
+    // As a rule it is us and nothing else.
+    std::string_view alias = value && std::strcmp(value, library) != 0 ? find_alias(value, library) : std::string_view();
     if (!alias.empty()) names_.alias = keep(alias, "");
     names_.alias_is_right = alias.find('/') == alias.npos || alias[0] == '/' || alias[0] == '$';
-    names_.library = keep(library, "");
-    return names_.library && (alias.empty() || names_.alias) ? error : ENOMEM;
+    names_.library = library;
+    return alias.empty() || names_.alias ? error : ENOMEM;
 }
 
 // Goes through an environment once for its measures and once to write it. Both runs take the same

@@ -16,9 +16,6 @@ namespace taskwatch {
 // The first one if there are several, as getenv(3). Async-signal-safe.
 const char *environment_value(char *const *envp, const char *name);
 
-// A switch: "0" is off, any other value is on, unset or empty is `otherwise`. Async-signal-safe.
-bool environment_switch(char *const *envp, const char *name, bool otherwise);
-
 // What every descendant should have, taken once at start-up, in memory of ours (a program may
 // overwrite its environment block, as setproctitle does).
 //
@@ -26,8 +23,8 @@ bool environment_switch(char *const *envp, const char *name, bool otherwise);
 class Inheritance {
   public:
     // Remembers how LD_PRELOAD names us and every TASKWATCH_* variable of `envp` but TASKWATCH_DISABLE and
-    // TASKWATCH_SESSION. `library`: our path, absolute; null when we were not preloaded but linked: nothing
-    // is repaired then. An entry of LD_PRELOAD with the same file name counts as us too: "libtaskwatch.so"
+    // TASKWATCH_SESSION. `library`: our path, absolute, in memory that lasts; null when we were not preloaded but
+    // linked: nothing is repaired then. An entry of LD_PRELOAD with the same file name counts as us too: "libtaskwatch.so"
     // and "/usr/$LIB/libtaskwatch.so" are left as they are, "./libtaskwatch.so" is replaced by `library` for
     // descendants, which may run in another folder.
     // 0; ENOMEM (what had room is remembered); EINVAL: ld.so cannot be told this path (it has a ':', a space,
@@ -49,14 +46,12 @@ class Inheritance {
 
   private:
     friend class PassedEnvironment;
-    const char *keep(std::string_view head, std::string_view tail);
+    static const char *keep(std::string_view head, std::string_view tail);
     [[nodiscard]] int put(std::string_view head, std::string_view value, bool replace);
     const char *variable(size_t i) const { return variables_[i].load(std::memory_order_acquire); }
 
     PreloadNames names_ = {};
     std::atomic<const char *> variables_[max_variables] = {};  // "TASKWATCH_WATCHERS=trace"; null ends
-    std::atomic<size_t> used_{0};
-    char text_[2048] = {};
 };
 
 // How a passed environment has to look.

@@ -10,11 +10,12 @@ namespace taskwatch {
 
 class Line {
   public:
-    Line &operator<<(std::string_view text) {
+    // Not inlined, here and below: messages consist of little else, and the library's size is paid by each process.
+    [[gnu::noinline]] Line &operator<<(std::string_view text) {
         for (char c : text) push(c);
         return *this;
     }
-    Line &operator<<(const char *text) { return *this << std::string_view(text ? text : "(null)"); }
+    [[gnu::noinline]] Line &operator<<(const char *text) { return *this << std::string_view(text ? text : "(null)"); }
     Line &operator<<(long long number) {
         if (number < 0) push('-');
         return *this << (unsigned long long)(number < 0 ? -(unsigned long long)number : number);
@@ -24,7 +25,7 @@ class Line {
     Line &operator<<(char) = delete;  // it would print as a number
     Line &operator<<(unsigned long number) { return *this << (unsigned long long)number; }
     Line &operator<<(unsigned int number) { return *this << (unsigned long long)number; }
-    Line &operator<<(unsigned long long number) {
+    [[gnu::noinline]] Line &operator<<(unsigned long long number) {
         char digits[20];
         int n = 0;
         do {

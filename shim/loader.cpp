@@ -269,7 +269,7 @@ bool Item::start(const taskwatch_watcher &descriptor, Watcher &watcher) const {
     if (error == ENOSPC)
         return refuse(line << "the chain is full; at most " << WATCH_CHAIN_CAPACITY
                            << " blocks are registered");
-    if (error != 0) return refuse(line << strerrordesc_np(error) << "; it was not registered");
+    if (error != 0) return refuse(line << error_text(error) << "; it was not registered");
     watcher.fini = descriptor.fini;
     return true;
 }

@@ -37,7 +37,8 @@ struct Process {
     std::atomic<bool> program_parent_handlers{false};
     // Threads that we know of and that have not ended.
     std::atomic<int> live_threads{1};
-    bool quiet = false;           // a seccomp filter is installed: no hold, no probe, no new mapping
+    bool registered_early = false;   // a block, before the start
+    bool quiet = false;              // a seccomp filter is installed: no hold, no probe, no new mapping
     bool exit_handler_used = false;  // our on_exit handler ran in a child on our memory
 
     bool wants(uint32_t mask) const { return wanted.load(std::memory_order_relaxed) & mask; }

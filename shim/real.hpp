@@ -55,6 +55,8 @@ struct Genuine<R(A...), name, version> {
         Function f = cached.load(std::memory_order_relaxed);
         return f ? f : look_up();
     }
+    // For what a process calls once: found anew, so that nothing is written.
+    static Function get_once() { return reinterpret_cast<Function>(find(name.text, version.text)); }
     R operator()(A... arguments) const {
         if (Function f = get()) return f(arguments...);
         errno = ENOSYS;

@@ -20,6 +20,7 @@
 #include "loader.hpp"
 #include "message.hpp"
 #include "real.hpp"
+#include "start_data.hpp"
 #include "true_end.hpp"
 
 extern "C" char **environ;
@@ -27,14 +28,12 @@ extern "C" char **environ;
 namespace taskwatch {
 namespace {
 
-constinit std::atomic<void *> starting{nullptr};  // the thread that starts us, by its thread pointer
-constinit char own_folder[512] = "";
-constinit char own_path[512] = "";
+START_DATA constinit std::atomic<void *> starting{nullptr};  // the thread that starts us, by its thread pointer
+START_DATA constinit bool refused_any = false;
+constinit char absolute_path[512] = "";
 
 // A configuration error: one line, once per session, whichever of its images meets it first; without a session
 // once per process. What ends the program is told each time: nobody else says why it ended.
-constinit bool refused_any = false;
-
 void refuse(const char *what) {
     refused_any = true;
     if (!session.once_said(what) && !process.config.strict) return;
@@ -43,30 +42,32 @@ void refuse(const char *what) {
     message(line);
 }
 
-// Our own path, made absolute: a program may change its folder before it execs.
+// Our own path, made absolute: a program may change its folder before it execs. The dynamic linker's text lasts as
+// long as we are loaded.
 const char *find_own_path() {
     const char *path = real::own_path();
     if (!path || !*path) return nullptr;
-    size_t length = strlen(path), folder = 0;
-    if (*path != '/') {
-        long bytes = sys::call(SYS_getcwd, own_path, sizeof own_path);
-        if (bytes <= 1) return nullptr;
-        folder = (size_t)bytes - 1;
-        own_path[folder++] = '/';
-    }
-    if (folder + length >= sizeof own_path) return nullptr;
-    memcpy(own_path + folder, path, length + 1);
-    return own_path;
+    if (*path == '/') return path;
+    size_t length = strlen(path);
+    long folder = sys::call(SYS_getcwd, absolute_path, sizeof absolute_path);  // its NUL is counted
+    if (folder <= 1 || (size_t)folder + length >= sizeof absolute_path) return nullptr;
+    absolute_path[folder - 1] = '/';
+    memcpy(absolute_path + folder, path, length + 1);
+    return absolute_path;
 }
 
-// Where the library's own watchers are: the folder "taskwatch" beside it.
-void find_own_folder() {
-    const char *slash = strrchr(own_path, '/');
-    size_t length = slash ? (size_t)(slash - own_path) : 0;
-    if (length + sizeof "/taskwatch" > sizeof own_folder) return;
-    memcpy(own_folder, own_path, length);
-    strcpy(own_folder + length, "/taskwatch");
-}
+// Where the library's own watchers are: the folder "taskwatch" beside it. "" if its path is too long or not known.
+struct OwnFolder {
+    char path[512] = "";
+
+    explicit OwnFolder(const char *library) {
+        const char *slash = library ? strrchr(library, '/') : nullptr;
+        size_t length = slash ? (size_t)(slash - library) : 0;
+        if (!slash || length + sizeof "/taskwatch" > sizeof path) return;
+        memcpy(path, library, length);
+        strcpy(path + length, "/taskwatch");
+    }
+};
 
 void enter_session() {
     const char *name = process.config.session;
@@ -85,18 +86,19 @@ void start(char *const *envp) {
     process.config = read_config(envp, getauxval(AT_SECURE) != 0);
     if (process.config.disabled) return;
     process.quiet = process.config.quiet;
-    (void)process.inheritance.capture(envp, find_own_path());
+    const char *own_path = find_own_path();
+    (void)process.inheritance.capture(envp, own_path);
     if (process.config.session) (void)process.inheritance.set_session(process.config.session);
     // An ancestor installed a seccomp filter: nothing is opened, mapped or loaded here.
     if (process.quiet) return;
     // Nothing is opened before it is wanted: without watchers there is no session.
     if (!process.config.watchers || !*process.config.watchers) return;
     enter_session();
-    find_own_folder();
+    OwnFolder own_folder(own_path);
     bool loaded_before = session.list_is_good(process.config.watchers, process.config.path);
     int refused = load_watchers(process.config, {.chain = &chain,
                                                  .envp = envp,
-                                                 .own_folder = own_folder,
+                                                 .own_folder = own_folder.path,
                                                  .built_in = built_in_watcher,
                                                  .loaded_before = loaded_before,
                                                  .refuse = refuse});
@@ -120,7 +122,9 @@ void ensure_started() {
     int saved_errno = errno;
     register_exit_handler();
     start(environ);
-    process.wanted.store(wanted_now(), std::memory_order_release);
+    // Without watchers the chain, which is a page of its own, is not even looked at.
+    bool watched = process.config.watchers || process.registered_early;
+    process.wanted.store(watched ? wanted_now() : 0, std::memory_order_release);
     errno = saved_errno;
 }
 

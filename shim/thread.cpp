@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "process.hpp"
+#include "start_data.hpp"
 
 namespace taskwatch {
 namespace {
@@ -15,7 +16,7 @@ thread_local constinit Thread own{};
 constexpr unsigned foreign_capacity = 16;
 constinit std::atomic<pid_t> foreign_owner[foreign_capacity] = {};
 constinit Thread foreign[foreign_capacity] = {};
-constinit std::atomic<bool> foreign_seen{false};
+START_DATA constinit std::atomic<bool> foreign_seen{false};
 
 [[gnu::noinline, gnu::cold]] Thread *find_foreign() {
     pid_t tid = sys::gettid();

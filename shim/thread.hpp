@@ -39,7 +39,7 @@ struct VforkLevel {
 };
 
 struct Thread {
-    static constexpr unsigned max_levels = 16;
+    static constexpr unsigned max_levels = 4;
 
     pid_t tid;             // 0: unknown
     uint32_t in_callback;  // > 0: calls pass through unwatched

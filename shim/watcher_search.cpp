@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "real.hpp"
 #include "sys.hpp"
 
 namespace taskwatch {
@@ -16,10 +17,13 @@ namespace {
 
 constexpr std::string_view name_characters = "abcdefghijklmnopqrstuvwxyz0123456789_-";
 
+// Looked for when it is needed: an import of a version of its own is checked in each process.
+constexpr real::Genuine<const char *(int), "strerrordesc_np", ""> description_of;
+
 bool is_missing(int error) { return error == ENOENT || error == ENOTDIR; }
 
 void say_unreadable(int error, Line &why) {
-    why << strerrordesc_np(error) << "; every program of the session must be able to read it";
+    why << error_text(error) << "; every program of the session must be able to read it";
 }
 
 bool take_path(std::string_view path, FoundWatcher &ret_found, Line &why) {
@@ -79,6 +83,12 @@ bool search_folders(std::string_view name, const char *folders, const char *own_
 }
 
 }  // namespace
+
+const char *error_text(int error) {
+    auto describe = description_of.get();
+    const char *text = describe ? describe(error) : nullptr;
+    return text ? text : "unknown error";
+}
 
 bool is_watcher_name(std::string_view text) {
     return !text.empty() && text.size() <= max_watcher_name &&

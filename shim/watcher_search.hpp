@@ -31,6 +31,9 @@ constexpr size_t max_watcher_name = 31;
 // 31 bytes ("/path/My.Watcher.so": "my_watcher").
 void derive_watcher_name(std::string_view path, char (&ret_name)[max_watcher_name + 1]);
 
+// What an errno means, in English whatever the program's locale.
+const char *error_text(int error);
+
 struct FoundWatcher {
     char path[PATH_MAX];
     WatcherFile file;

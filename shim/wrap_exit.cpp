@@ -8,6 +8,7 @@
 #include "export.hpp"
 #include "lifecycle.hpp"
 #include "real.hpp"
+#include "start_data.hpp"
 #include "true_end.hpp"
 
 using namespace taskwatch;
@@ -16,7 +17,7 @@ namespace {
 
 constinit int quick_status = 0;
 using MainFunction = int(int, char **, char **);
-constinit MainFunction *program_main = nullptr;
+START_DATA constinit MainFunction *program_main = nullptr;
 
 int raw_status(int status) { return (status & 0xff) << 8; }
 
@@ -27,7 +28,7 @@ int raw_status(int status) { return (status & 0xff) << 8; }
 // process at once: in the middle of another's handler, ours among them, with a status that nobody was told. So
 // the second waits, as in newer libcs. A handler that calls exit() again is the first. Bounded: a handler
 // may wait for the very thread that is held here, and in this libc that program ends.
-constinit std::atomic<uint64_t> exiting{0};  // pid and tid of the thread that is in exit()
+START_DATA constinit std::atomic<uint64_t> exiting{0};  // pid and tid of the thread that is in exit()
 constexpr int exit_bound_ms = 3000;
 
 void await_other_exit() {
@@ -66,7 +67,7 @@ void at_quick_end(void *) { end_here("quick_exit", quick_status); }
 EXPORT void exit(int status) noexcept {
     await_other_exit();
     if (process.exit_handler_used && !self().in_vfork_child()) at_true_end(status, nullptr);
-    if (auto genuine = real::exit.get()) genuine(status);
+    if (auto genuine = real::exit.get_once()) genuine(status);
     for (;;) sys::call(SYS_exit_group, status);
 }
 
@@ -91,5 +92,6 @@ EXPORT int __libc_start_main(int (*main)(int, char **, char **), int argc, char 
                              void (*rtld_fini)(), void *stack_end) {
     ensure_started();
     program_main = main;
-    return real::__libc_start_main(main_and_exit, argc, argv, init, fini, rtld_fini, stack_end);
+    auto genuine = real::__libc_start_main.get_once();
+    return genuine ? genuine(main_and_exit, argc, argv, init, fini, rtld_fini, stack_end) : 127;
 }

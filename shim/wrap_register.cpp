@@ -13,6 +13,7 @@
 #include "export.hpp"
 #include "lifecycle.hpp"
 #include "real.hpp"
+#include "start_data.hpp"
 #include "true_end.hpp"
 
 using namespace taskwatch;
@@ -21,7 +22,8 @@ extern "C" int fcloseall();
 
 namespace {
 
-constinit std::atomic<bool> exit_registered{false}, fork_registered{false}, quick_registered{false};
+START_DATA constinit std::atomic<bool> exit_registered{false};
+constinit std::atomic<bool> fork_registered{false}, quick_registered{false};
 
 bool first_time(std::atomic<bool> &done) {
     return !done.load(std::memory_order_relaxed) && !done.exchange(true, std::memory_order_relaxed);
@@ -53,7 +55,8 @@ void in_forking_parent() {
 namespace taskwatch {
 
 void register_exit_handler() {
-    if (first_time(exit_registered)) real::on_exit(at_true_end, nullptr);
+    if (!first_time(exit_registered)) return;
+    if (auto genuine = real::on_exit.get_once()) genuine(at_true_end, nullptr);
 }
 
 void register_quick_handler() {

@@ -16,6 +16,11 @@ using namespace taskwatch;
 
 namespace {
 
+// Looked for when they are needed: an import of a version of its own is checked in each process.
+constexpr real::Genuine<int(pthread_attr_t *, size_t, const cpu_set_t *), "pthread_attr_setaffinity_np", ""> set_affinity;
+constexpr real::Genuine<int(pthread_attr_t *, const sigset_t *), "pthread_attr_setsigmask_np", ""> set_signal_mask;
+constexpr real::Genuine<int(const pthread_attr_t *, sigset_t *), "pthread_attr_getsigmask_np", ""> get_signal_mask;
+
 // Not noexcept: pthread_exit and cancellation unwind through these frames.
 void *start_pthread(void *record) {
     ThreadStart start;
@@ -56,13 +61,13 @@ int fully_masked_copy(const pthread_attr_t *from, pthread_attr_t *ret) {
         error = pthread_attr_setstacksize(ret, size);
     pthread_attr_setguardsize(ret, guard);
     if (!error && pthread_attr_getaffinity_np(from, sizeof affinity, &affinity) == 0)
-        error = pthread_attr_setaffinity_np(ret, sizeof affinity, &affinity);
-    return error ? error : pthread_attr_setsigmask_np(ret, &full);
+        error = set_affinity(ret, sizeof affinity, &affinity);
+    return error ? error : set_signal_mask(ret, &full);
 }
 
 bool has_own_mask(const pthread_attr_t *attributes) {
     sigset_t mask;
-    return attributes && pthread_attr_getsigmask_np(attributes, &mask) == 0;
+    return attributes && get_signal_mask(attributes, &mask) == 0;
 }
 
 int make_pthread(void *context, pthread_t *ret_thread, ThreadStart *start, bool held) {
@@ -70,7 +75,7 @@ int make_pthread(void *context, pthread_t *ret_thread, ThreadStart *start, bool 
     if (!held || !attributes) return real::pthread_create(ret_thread, attributes, start_pthread, start);
     if (has_own_mask(attributes)) {
         sigset_t mask;
-        pthread_attr_getsigmask_np(attributes, &mask);
+        get_signal_mask(attributes, &mask);
         memcpy(&start->mask, &mask, sizeof start->mask);  // what the thread is to run with
         pthread_attr_t copy;
         int error = fully_masked_copy(attributes, &copy);

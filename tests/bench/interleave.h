@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Interleaved timing for machines that are noisy: every round measures each variant once, in an order
- * that rotates, so that a slow moment hits all alike. Reported are medians, and the median of the
- * ratios within a round; a variant measured against itself shows how much of that is noise.
+ * Interleaved timing for machines that are noisy: every round measures each variant once, in an order of its own, so
+ * that a slow moment hits all alike and none always follows the same other one, whose caches it finds. Reported are
+ * medians, and the median of the ratios within a round; a variant measured against itself shows how much of that
+ * is noise.
  */
 #ifndef INTERLEAVE_H
 #define INTERLEAVE_H
@@ -35,6 +36,18 @@ static double quantile(const double *values, int n, double q)
     return result;
 }
 
+/* 0 to count - 1 in random order, the same in each run. */
+static void shuffle(int *order, int count)
+{
+    static unsigned random = 1;
+    for (int i = 0; i < count; i++) {
+        random = random * 1664525 + 1013904223;
+        int j = (int)((random >> 16) % (unsigned)(i + 1));
+        order[i] = order[j];
+        order[j] = i;
+    }
+}
+
 /* One thing to time. Variant 0 is what the others are compared with. */
 struct variant {
     const char *name;
@@ -46,9 +59,11 @@ static inline void interleave(const char *title, const struct variant *variants,
 {
     double *times = malloc(sizeof(double) * (size_t)(count * rounds));
     double *ratios = malloc(sizeof(double) * (size_t)rounds);
+    int order[16];
     for (int round = -rounds / 20 - 1; round < rounds; round++) {
+        shuffle(order, count);
         for (int i = 0; i < count; i++) {
-            int v = (i + (round < 0 ? 0 : round)) % count;
+            int v = order[i];
             double start = now_us();
             variants[v].once(variants[v].context);
             if (round >= 0)

@@ -23,10 +23,8 @@ TEST(Inheritance, RemembersItsOwnVariablesInMemoryOfItsOwn) {
                                           "TASKWATCH_SESSION=9:9", "TASKWATCH_NO_VALUE", "TASKWATCHFUL=no",
                                           "PATH=/bin"});
     Inheritance inheritance;
-    std::string path = library;
-    ASSERT_EQ(inheritance.capture(env->get(), path.c_str()), 0);
+    ASSERT_EQ(inheritance.capture(env->get(), library), 0);
     env.reset();
-    path = "overwritten";
     EXPECT_STREQ(inheritance.library(), library);
     PassedEnvironment passed(nullptr, inheritance, Repair::follow, "");
     EXPECT_EQ(list(passed.get()), (List{"LD_PRELOAD=/lib/tw.so", "TASKWATCH_A=1"}));
