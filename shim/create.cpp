@@ -189,7 +189,7 @@ void arrive_in_child(Thread &thread, Creation &c) {
     thread.tid = pid;
     thread.depth = 0;
     thread.current = nullptr;
-    process.live_threads.store(1, std::memory_order_relaxed);
+    process.forget_other_threads();
     process.main = c.child;
     // Without a gate the creator may be late: an exec would not find this task again, and adopt it a second time.
     if (!c.gate) ledger.settle(c.child);

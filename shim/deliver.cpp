@@ -45,6 +45,7 @@ Task &identify(Thread &thread) {
         thread.current = nullptr;
         thread.depth = 0;
         if (main.pid != pid) {
+            process.forget_other_threads();
             Task task;
             if (!ledger.find(pid, task)) {
                 task = Task{};

@@ -41,6 +41,12 @@ struct Process {
     bool quiet = false;              // a seccomp filter is installed: no hold, no probe, no new mapping
     bool exit_handler_used = false;  // our on_exit handler ran in a child on our memory
 
+    // In a forked child: there are no other threads here, and nobody ends this process, whatever went on in the parent.
+    void forget_other_threads() {
+        ender.store(0, std::memory_order_relaxed);
+        live_threads.store(1, std::memory_order_relaxed);
+    }
+
     bool wants(uint32_t mask) const { return wanted.load(std::memory_order_relaxed) & mask; }
 };
 

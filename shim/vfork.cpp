@@ -142,7 +142,7 @@ void arrive_in_suspended_child(Thread &thread, VforkLevel &level, const CreateCa
     if (verdict) {
         // A process of its own from here on.
         process.main = level.child;
-        process.live_threads.store(1, std::memory_order_relaxed);
+        process.forget_other_threads();
         thread.depth = 0;
         thread.current = nullptr;
         chain.after_fork_in_child(thread.pins);

@@ -36,6 +36,7 @@ void in_forked_child() {
         arrive_in_child(thread, *thread.creating);
     } else if (!(process.wanted.load(std::memory_order_relaxed) & unstarted)) {
         // A fork of libc's own (daemon, forkpty) or one that nobody wanted to know of.
+        process.forget_other_threads();
         chain.after_fork_in_child(thread.pins);
         forget_inherited_gates();
     }
