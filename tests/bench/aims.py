@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The aims, and where among what was measured each one's figure is found.
 
-A figure that was not measured is said to be missing; an aim that is missed has its reason in MISSED, which the one
-who renews the figures keeps true.
+A figure that was not measured is said to be missing; an aim that is missed has its reason in MISSED, with what was counted
+in the same run.
 """
 import re
 
@@ -59,7 +59,40 @@ AIMS = [
     ("writes of an event under `trace`", 1, lambda m: m.scale.get("trace", {}).get("writes"), None),
 ]
 
-MISSED = {}
+def counted(what):
+    """Why: what is counted of it above an empty preload's."""
+    def reason(measured):
+        calls, instructions = (measured.number("counts", rf"{kind} of a {re.escape(what)}: (-?[\d.]+)")
+                               for kind in ("system calls", "instructions"))
+        if calls is None or instructions is None:
+            return ""
+        return f"{calls:g} system calls and {instructions:,.0f} instructions above an empty preload's"
+    return reason
+
+
+def start_of(watchers, cause):
+    return lambda measured: f"{cause}: {counted(f'start, {watchers}')(measured)}"
+
+
+IDLE = "a watcher that does nothing"
+SESSION = "the session is found and mapped"
+# A text, or a function of what was measured.
+MISSED = {
+    "start without watchers, to an empty preload's": start_of("no watchers", "variables are read and the chain is set up"),
+    "start under `trace` to a JSON file": start_of("trace", SESSION + ", the file opened, three records written"),
+    "start under `limit`": start_of("limit", SESSION + ", tasks counted in it"),
+    "start under `fault`": start_of("fault", SESSION + ", calls counted in it"),
+    "start under the three": start_of("trace, limit and fault", SESSION + ", the file opened, three records written"),
+    "fork, nobody wants `CLONE`": counted("fork, no watchers"),
+    "fork, somebody does": counted(f"fork, {IDLE}"),
+    "thread, nobody watches": counted("thread, no watchers"),
+    "`seteuid`, nobody watches `UID`": counted("seteuid, no watchers"),
+    "`seteuid`, somebody does": counted(f"seteuid, {IDLE}"),
+    "`make -j2` under `trace` to a JSON file, to the bare build":
+        "about nine processes a file start under the library; what their spawns save is less than what their starts cost",
+    "instructions of `seteuid` above the genuine one, nobody watches `UID`":
+        "the exported function, one load, one branch, and the genuine one called through a table; libc's own is a jump less",
+}
 
 
 def rows(measured):
@@ -68,5 +101,6 @@ def rows(measured):
         value = figure(measured)
         again = measured.paired(*noise) if isinstance(noise, tuple) else noise(measured) if noise else None
         reason = "" if value is None or round(value, 2) <= limit else MISSED.get(what, "no reason written down")
+        reason = reason if isinstance(reason, str) else reason(measured)
         yield (what, f"{limit:g}", "not measured" if value is None else f"{value:.2f}",
                "" if again is None else f"{again:.2f}", reason)

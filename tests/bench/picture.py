@@ -4,7 +4,7 @@ bare program) to the right on a logarithmic scale. Readable on light and on dark
 import html
 import math
 
-ROW, BAR, CHART, LABELS, GAP, TITLE = 17, 11, 200, 180, 62, 34
+ROW, BAR, CHART, LABELS, GAP, TITLE = 17, 11, 200, 190, 62, 34
 LEAST, MOST = 0.25, 400
 STYLE = """
 text { font: 11px sans-serif; fill: #1f2328 } .title { font-weight: bold } .own { font-weight: bold }
