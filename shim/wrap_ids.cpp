@@ -11,8 +11,9 @@ using namespace taskwatch;
 
 namespace {
 
+// Apart from change(), so that nothing is packed up while nobody watches.
 template <typename Genuine, typename... Ids>
-int change(const char *name, uint32_t event, const Genuine &genuine, Ids... ids) {
+[[gnu::noinline]] int change_watched(const char *name, uint32_t event, const Genuine &genuine, Ids... ids) {
     auto call = [&] { return (int)genuine(ids...); };
     uid_t last[] = {ids...};
     bool reads_back = name[3] == 'f';  // setfsuid, setfsgid: no error is returned
@@ -22,6 +23,13 @@ int change(const char *name, uint32_t event, const Genuine &genuine, Ids... ids)
                        .filesystem_id = last[0],
                        .genuine = [](void *context) { return (*static_cast<decltype(call) *>(context))(); },
                        .context = &call});
+}
+
+template <typename Genuine, typename... Ids>
+[[gnu::always_inline]] inline int change(const char *name, uint32_t event, const Genuine &genuine, Ids... ids) {
+    const uint32_t mask = event == WATCH_TASK_UID ? WATCH_MASK_UID : WATCH_MASK_GID;
+    if (!(process.wanted.load(std::memory_order_relaxed) & (mask | unstarted))) [[likely]] return (int)genuine(ids...);
+    return change_watched(name, event, genuine, ids...);
 }
 
 }  // namespace
