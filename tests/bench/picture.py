@@ -44,12 +44,12 @@ def chart(x, y, title, rows, names):
 
 
 def draw(peers, caption):
-    """SVG text."""
+    """SVG text. `caption`: lines under the charts."""
     names = [name for name in peers["configurations"] if name != "bare"]
     height = TITLE + len(names) * ROW + 14
     columns = 3
     rows = -(-len(peers["works"]) // columns)
-    width, total = LABELS + columns * (CHART + GAP), rows * height + 24
+    width, total = LABELS + columns * (CHART + GAP), rows * height + 16 + 14 * len(caption)
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {total}" width="{width}" height="{total}">',
              f"<title>Time beside the bare program</title><style>{STYLE}</style>"]
     for index, (work, content) in enumerate(peers["works"].items()):
@@ -61,5 +61,6 @@ def draw(peers, caption):
                 lines.append(f'<text class="{kind}" x="{LABELS - 10}" y="{y + 9 + BAR + number * ROW}" text-anchor="end">'
                              f'{html.escape(name.strip("*"))}</text>')
         lines += chart(x, y, work, content["rows"], names)
-    lines.append(f'<text class="note" x="10" y="{total - 8}">{html.escape(caption)}</text></svg>')
-    return "\n".join(lines) + "\n"
+    for number, line in enumerate(caption):
+        lines.append(f'<text class="note" x="10" y="{rows * height + 14 * (number + 1)}">{html.escape(line)}</text>')
+    return "\n".join(lines) + "\n</svg>\n"

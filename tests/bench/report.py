@@ -133,15 +133,15 @@ def main():
     where = machine(folder, quick)
 
     with open(os.path.join(HERE, "results.svg"), "w", encoding="utf-8") as file:
-        file.write(picture.draw(peers, "Time beside the bare program (the line: 1), logarithmic. " + where.replace("`", "")))
+        file.write(picture.draw(peers, ["Time beside the bare program's (the line), logarithmic.", *where.replace("`", "").split("; ")]))
     failed = reasons(peers)
     with open(os.path.join(HERE, "results.md"), "w", encoding="utf-8") as file:
         file.write("# What it costs\n\nWritten by `scripts/bench report`, not by hand.\n\n" + where + ".\n\n" + HOW + "\n"
                    + peers_table(peers) + ("\n" + failed if failed else "") + "\n![The table as bars](results.svg)\n\n## Aims\n\n"
                    + aims_table(measured) + "\n## A million events\n\n" + scale_table(scale)
                    + "\n## The walk beside other lists\n\n" + lists_table(texts.get("lists", "")) + "\n## Every figure with its spread\n\n" + spread_table(peers) + "\n## As printed\n")
-        for name in ("start", "calls", "calls-watched", "calls-traced", "spawn", "walk", "lists", "counts", "commands"):
-            file.write(f"\n`scripts/bench {name}`\n\n```\n{texts.get(name, 'not measured')}```\n")
+        for name in sorted(set(texts) - {"peers", "scale"}):  # theirs are the tables above
+            file.write(f"\n`scripts/bench {name}`\n\n```\n{texts[name]}```\n")
 
     readme = os.path.join(ROOT, "README.md")
     with open(readme, encoding="utf-8") as file:
