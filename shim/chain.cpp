@@ -44,7 +44,7 @@ bool Chain::call(const Registration &registration, const Walk &walk, unsigned lo
 template <bool has_progress>
 void Chain::walk_snapshot(const Walk &walk, const Snapshot &snapshot, task_watch &task, WalkResult &result) {
     for (unsigned i = 0; i < snapshot.observers; ++i) {
-        Registration &watcher = registrations_[snapshot.order[i]];
+        Registration &watcher = this->registration(snapshot.order[i]);
         if (!selects(walk, watcher)) continue;
         if (!call<has_progress>(watcher, walk, walk.action, task, result.value)) continue;
         if (!(result.value & NOTIFY_STOP_MASK)) continue;
@@ -63,7 +63,7 @@ void Chain::walk_snapshot(const Walk &walk, const Snapshot &snapshot, task_watch
     const unsigned long action = walk.action | (result.stopped() ? WATCH_STOPPED : 0);
     int ignored;
     for (unsigned i = snapshot.observers; i < snapshot.count; ++i) {
-        const Registration &observer = registrations_[snapshot.order[i]];
+        const Registration &observer = this->registration(snapshot.order[i]);
         if (selects(walk, observer)) call<has_progress>(observer, walk, action, task, ignored);
     }
 }
@@ -74,7 +74,7 @@ WalkResult Chain::walk(const Walk &walk, task_watch &task, PinStack &own) {
     if ((wanted() & walk.need) != walk.need || current_.load(std::memory_order_relaxed) == 0) return result;
 
     const Readers::Pin pin(readers_, current_, own);
-    const Snapshot &snapshot = snapshots_[pin.snapshot()];
+    const Snapshot &snapshot = this->snapshot(pin.snapshot());
     result.serial = snapshot.serial;
     if (walk.progress)
         walk_snapshot<true>(walk, snapshot, task, result);
@@ -86,9 +86,9 @@ WalkResult Chain::walk(const Walk &walk, task_watch &task, PinStack &own) {
 const char *Chain::name_of(const notifier_block *nb, PinStack &own) const {
     if (current_.load(std::memory_order_relaxed) == 0) return nullptr;
     const Readers::Pin pin(readers_, current_, own);
-    const Snapshot &snapshot = snapshots_[pin.snapshot()];
+    const Snapshot &snapshot = this->snapshot(pin.snapshot());
     for (unsigned i = 0; i < snapshot.count; ++i) {
-        const Registration &registration = registrations_[snapshot.order[i]];
+        const Registration &registration = this->registration(snapshot.order[i]);
         if (registration.nb == nb && !registration.removed.load(std::memory_order_relaxed))
             return registration.name;
     }
@@ -104,6 +104,8 @@ uint64_t Chain::writer(uint16_t epoch) {
 
 // 0 or EDEADLK: a signal handler that interrupted a registration of its own thread would wait for itself.
 int Chain::lock() {
+    // Written before it is read: in a page of .bss that nobody has touched, reading would be a page fault of its own.
+    lock_.fetch_or(0, std::memory_order_relaxed);
     for (Backoff backoff;; backoff.pause()) {
         const uint16_t epoch = readers_.epoch();
         const uint64_t mine = writer(epoch);  // anew each time: a handler may fork while this waits
@@ -115,11 +117,11 @@ int Chain::lock() {
 }
 
 Chain::Registration *Chain::find(const notifier_block *nb, unsigned *ret_count) {
-    const Snapshot &current = snapshots_[current_.load(std::memory_order_relaxed)];
+    const Snapshot &current = snapshot(current_.load(std::memory_order_relaxed));
     Registration *found = nullptr;
     unsigned count = 0;
     for (unsigned i = 0; i < current.count; ++i) {
-        Registration &registration = registrations_[current.order[i]];
+        Registration &registration = this->registration(current.order[i]);
         if (registration.removed.load(std::memory_order_relaxed)) continue;
         ++count;
         if (registration.nb == nb) found = &registration;
@@ -129,10 +131,10 @@ Chain::Registration *Chain::find(const notifier_block *nb, unsigned *ret_count) 
 }
 
 unsigned Chain::count_of(const char *name) const {
-    const Snapshot &current = snapshots_[current_.load(std::memory_order_relaxed)];
+    const Snapshot &current = snapshot(current_.load(std::memory_order_relaxed));
     unsigned count = 0;
     for (unsigned i = 0; i < current.count; ++i) {
-        const Registration &registration = registrations_[current.order[i]];
+        const Registration &registration = this->registration(current.order[i]);
         if (!registration.removed.load(std::memory_order_relaxed) && strcmp(registration.name, name) == 0) ++count;
     }
     return count;
@@ -147,11 +149,11 @@ bool Chain::mark_pinned(bool (&ret_pinned)[snapshot_count + 1]) const {
 
 // Which snapshots have it, those included that are free and hold old news: nobody pins them.
 void Chain::mark_holders(const Registration &registration, bool (&ret_holders)[snapshot_count + 1]) const {
-    const uint8_t index = uint8_t(&registration - registrations_);
+    const uint8_t index = registration.index;
     for (bool &holder : ret_holders) holder = false;
     for (unsigned n = 1; n <= used_snapshots_; ++n)
-        for (unsigned i = 0; i < snapshots_[n].count; ++i)
-            if (snapshots_[n].order[i] == index) ret_holders[n] = true;
+        for (unsigned i = 0; i < snapshot(n).count; ++i)
+            if (snapshot(n).order[i] == index) ret_holders[n] = true;
 }
 
 // A number, or 0. Never used ones first: no look at the readers' pages while a process starts.
@@ -165,30 +167,34 @@ uint16_t Chain::free_snapshot() {
 }
 
 Chain::Registration *Chain::free_registration() {
-    if (used_registrations_ < registration_count) return &registrations_[used_registrations_++];
+    if (used_registrations_ < registration_count) {
+        Registration &fresh = registration(used_registrations_);
+        fresh.index = uint8_t(used_registrations_++);
+        return &fresh;
+    }
     bool pinned[snapshot_count + 1], held[registration_count] = {};
     if (!mark_pinned(pinned)) return nullptr;
     for (unsigned n = 1; n <= snapshot_count; ++n)
-        for (unsigned i = 0; pinned[n] && i < snapshots_[n].count; ++i) held[snapshots_[n].order[i]] = true;
+        for (unsigned i = 0; pinned[n] && i < snapshot(n).count; ++i) held[snapshot(n).order[i]] = true;
     for (unsigned i = 0; i < registration_count; ++i)
-        if (!held[i]) return &registrations_[i];
+        if (!held[i]) return &registration(i);
     return nullptr;
 }
 
 // Makes snapshot `number` the chain: what is in it now, less `left_out`, and `added` behind its equals.
 void Chain::publish(uint16_t number, const Registration *added, const Registration *left_out) {
-    const Snapshot &current = snapshots_[current_.load(std::memory_order_relaxed)];
-    Snapshot &next = snapshots_[number];
+    const Snapshot &current = snapshot(current_.load(std::memory_order_relaxed));
+    Snapshot &next = snapshot(number);
     next.serial = added ? added->serial : current.serial;
     next.wanted = 0;
     next.count = next.observers = 0;
     auto append = [&](const Registration &registration) {
-        next.order[next.count++] = uint8_t(&registration - registrations_);
+        next.order[next.count++] = registration.index;
         next.wanted |= registration.mask;
         if (registration.priority != WATCH_PRIORITY_OBSERVER) next.observers = next.count;
     };
     for (unsigned i = 0; i < current.count; ++i) {
-        const Registration &registration = registrations_[current.order[i]];
+        const Registration &registration = this->registration(current.order[i]);
         if (&registration == left_out || registration.removed.load(std::memory_order_relaxed)) continue;
         if (added && added->priority > registration.priority) {
             append(*added);
@@ -280,7 +286,7 @@ void Chain::after_fork_in_child(const PinStack &own) {
     if (lock_.load(std::memory_order_relaxed) == writer(before))
         lock_.store(writer(readers_.epoch()), std::memory_order_relaxed);
     // Another thread may have been between the snapshot and what is said of it.
-    if (uint16_t current = current_.load(std::memory_order_relaxed)) announce(snapshots_[current]);
+    if (uint16_t current = current_.load(std::memory_order_relaxed)) announce(snapshot(current));
 }
 
 }  // namespace taskwatch

@@ -96,6 +96,7 @@ class Chain {
         uint64_t serial = 0;  // from 1, never repeated
         int priority = 0;
         uint32_t mask = 0;
+        uint8_t index = 0;   // its own
         uint8_t number = 0;  // for Progress
         std::atomic<bool> warned = false;   // the offender was named
         std::atomic<bool> removed = false;  // taken out when there was no room for a new snapshot
@@ -106,7 +107,7 @@ class Chain {
         uint32_t wanted = 0;  // union of the masks
         uint8_t count = 0;
         uint8_t observers = 0;                     // index of the first one in `order`
-        uint8_t order[WATCH_CHAIN_CAPACITY] = {};  // of registrations_
+        uint8_t order[WATCH_CHAIN_CAPACITY] = {};  // of registrations
     };
 
     bool selects(const Walk &walk, const Registration &registration) const;
@@ -136,15 +137,28 @@ class Chain {
     std::atomic<uint32_t> wanted_ = 0;                 // the current snapshot's, to be read without a pin
     std::atomic<uint64_t> newest_ = 0;                 // the same for its serial
 
-    // The writers' line. A fork in the middle of a registration leaves nothing to repair here: what is
+    // The writers' line, then the first of each kind, in the same page: a start with watchers touches no other. A fork in the middle of a registration leaves nothing to repair here: what is
     // free is worked out from the pins each time.
     alignas(64) std::atomic<uint64_t> lock_ = 0;  // writer() or 0
     uint16_t used_snapshots_ = 0;                 // up to here: used before; beyond: never
     uint16_t used_registrations_ = 0;
+    static constexpr unsigned first_snapshots = 5, first_registrations = 8;
+    alignas(64) Snapshot first_snapshots_[first_snapshots] = {};
+    alignas(64) Registration first_registrations_[first_registrations] = {};
 
     mutable Readers readers_;
-    Snapshot snapshots_[snapshot_count + 1] = {};  // from 1
-    Registration registrations_[registration_count] = {};
+    Snapshot more_snapshots_[snapshot_count + 1 - first_snapshots] = {};
+    Registration more_registrations_[registration_count - first_registrations] = {};
+
+    // Numbered from 1; 0 is empty.
+    Snapshot &snapshot(unsigned n) {
+        return n < first_snapshots ? first_snapshots_[n] : more_snapshots_[n - first_snapshots];
+    }
+    const Snapshot &snapshot(unsigned n) const { return const_cast<Chain *>(this)->snapshot(n); }
+    Registration &registration(unsigned i) {
+        return i < first_registrations ? first_registrations_[i] : more_registrations_[i - first_registrations];
+    }
+    const Registration &registration(unsigned i) const { return const_cast<Chain *>(this)->registration(i); }
 };
 
 }  // namespace taskwatch

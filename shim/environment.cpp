@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "start_data.hpp"
 #include "sys.hpp"
 
 namespace taskwatch {
@@ -80,7 +81,7 @@ const char *environment_value(char *const *envp, const char *name) {
 // A copy of head + tail in memory that lasts as long as the process, or null.
 const char *Inheritance::keep(std::string_view head, std::string_view tail) {
     static constinit char text[2048];
-    static constinit std::atomic<size_t> text_used{0};
+    START_DATA static constinit std::atomic<size_t> text_used{0};
     size_t length = head.size() + tail.size();
     char *to = nullptr;
     size_t used = text_used.load(std::memory_order_relaxed);

@@ -122,6 +122,7 @@ bool Ledger::find_owing(pid_t pid, Task &ret_task) const {
 void Ledger::mark_successor(const Task &leader, const Task &task, bool about_to) {
     const uint32_t mark = about_to ? task.slot : 0;
     SlotWord word(0);
+    if (about_to && memory_.attached()) busy()->successors.store(1, std::memory_order_relaxed);
     // At its own place too: a leader that left by pthread_exit has none any more.
     if (Slot *own = slot_of(task, word)) own->successor.store(mark, std::memory_order_release);
     if (Slot *slot = slot_of(leader, word)) slot->successor.store(mark, std::memory_order_release);
@@ -130,6 +131,8 @@ void Ledger::mark_successor(const Task &leader, const Task &task, bool about_to)
 // The thread of process `pid` that was about to exec when its leader was gone already.
 bool Ledger::find_heir(pid_t pid, Task &ret_task) const {
     SlotWord word(0);
+    // As a rule there is none, and a new task would not look at all places for that.
+    if (!memory_.attached() || busy()->successors.load(std::memory_order_relaxed) == 0) return false;
     for (uint32_t i = 0, end = slots_.size(); i < end; i++)
         if (load(i, ret_task, word) && word.is_alive() && ret_task.tgid == pid &&
             slots_.at(i)->successor.load(std::memory_order_acquire) == i + 1)

@@ -166,22 +166,20 @@ const taskwatch_watcher *Item::find_built_in() {
 
 // The path alone; what is wrong with the file by now the dynamic linker will say.
 bool Item::find_again() {
-    Line line = refusal();
     if (!locate_watcher(text_, config_.path, host_.own_folder, found_.path)) return find() && check_file();
     found_.file = WatcherFile{};
     found_.file.descriptor = WatcherFile::Descriptor::unknown;
     if (watcher_count < max_watchers && option_variable(found_.path, variable_) == 0) return true;
-    return refuse(line << "the list is not the one that was loaded before");
+    return refuse(refusal() << "the list is not the one that was loaded before");
 }
 
 bool Item::check_version(uint32_t abi_version, uint32_t size) const {
-    Line line = file_refusal();
     if (abi_version != TASKWATCH_ABI_VERSION)
-        return refuse(line << "made for version " << abi_version
+        return refuse(file_refusal() << "made for version " << abi_version
                            << " of the watcher interface; this library has "
                            << "version " << TASKWATCH_ABI_VERSION << ", compile it anew");
     if (size < version_1_size)
-        return refuse(line << "its descriptor has " << size << " bytes; set .size to sizeof(struct "
+        return refuse(file_refusal() << "its descriptor has " << size << " bytes; set .size to sizeof(struct "
                            << "taskwatch_watcher), " << version_1_size << " or more");
     return true;
 }
@@ -189,8 +187,7 @@ bool Item::check_version(uint32_t abi_version, uint32_t size) const {
 bool Item::name_is_free(const char *name) const {
     for (unsigned n = 0; n < watcher_count; n++)
         if (strcmp(watchers[n].name, name) == 0) {
-            Line line = file_refusal();
-            return refuse(line << "a watcher named '" << name
+            return refuse(file_refusal() << "a watcher named '" << name
                                << "' is loaded already; each needs its own name");
         }
     return true;
@@ -198,26 +195,24 @@ bool Item::name_is_free(const char *name) const {
 
 bool Item::check_room() const {
     if (watcher_count < max_watchers) return true;
-    Line line = file_refusal();
-    return refuse(line << "one too many; at most " << max_watchers << " watchers are loaded");
+    return refuse(file_refusal() << "one too many; at most " << max_watchers << " watchers are loaded");
 }
 
 // What can be known before any of its code runs.
 bool Item::check_file() {
-    Line line = file_refusal();
     const WatcherFile &file = found_.file;
-    if (file.unfit) return refuse(line << file.unfit);
+    if (file.unfit) return refuse(file_refusal() << file.unfit);
     for (unsigned n = 0; n < watcher_count; n++)
         if (watchers[n].dev == file.dev && watchers[n].ino == file.ino)
-            return refuse(line << "this file is loaded already; name each watcher once");
+            return refuse(file_refusal() << "this file is loaded already; name each watcher once");
     if (!check_room()) return false;
 
     int error = option_variable(found_.path, variable_);
     if (error == ENAMETOOLONG)
         return refuse(
-            line << "no room for its name in TASKWATCH_<NAME>, 63 bytes; give the file a shorter one");
+            file_refusal() << "no room for its name in TASKWATCH_<NAME>, 63 bytes; give the file a shorter one");
     if (error != 0)
-        return refuse(line << "TASKWATCH_<NAME> would be a variable of the library's; rename the file");
+        return refuse(file_refusal() << "TASKWATCH_<NAME> would be a variable of the library's; rename the file");
     if (file.descriptor == WatcherFile::Descriptor::found) return check_version(file.abi_version, file.size);
 
     // Its constructor registers under this name.
@@ -236,21 +231,19 @@ bool Item::open(void *&ret_handle) const {
     if (std::string_view path = found_.path;
         why.starts_with(path) && why.substr(path.size()).starts_with(": "))
         why.remove_prefix(path.size() + 2);
-    Line line = file_refusal();
-    return refuse(line << why << "; a watcher has to find all it needs when it is loaded");
+    return refuse(file_refusal() << why << "; a watcher has to find all it needs when it is loaded");
 }
 
 bool Item::check_descriptor(const taskwatch_watcher &descriptor) const {
     if (!check_version(descriptor.abi_version, descriptor.size)) return false;
-    Line line = file_refusal();
     if (descriptor.name == nullptr ||
         !is_watcher_name({descriptor.name, strnlen(descriptor.name, max_watcher_name + 1)}))
         return refuse(
-            line << "no good name in its descriptor; set .name to 1 to 31 characters of a-z 0-9 _ -");
-    if (descriptor.notify == nullptr) return refuse(line << "no callback in its descriptor; set .notify");
+            file_refusal() << "no good name in its descriptor; set .name to 1 to 31 characters of a-z 0-9 _ -");
+    if (descriptor.notify == nullptr) return refuse(file_refusal() << "no callback in its descriptor; set .notify");
     if ((descriptor.events & WATCH_MASK_ALL) == 0 || (descriptor.events & ~known_events) != 0)
         return refuse(
-            line << "no events, or unknown ones, in its descriptor; set .events to WATCH_MASK_ bits");
+            file_refusal() << "no events, or unknown ones, in its descriptor; set .events to WATCH_MASK_ bits");
     return name_is_free(descriptor.name);
 }
 
@@ -259,17 +252,16 @@ bool Item::start(const taskwatch_watcher &descriptor, Watcher &watcher) const {
     strcpy(watcher.name, descriptor.name);
     watcher.block = {descriptor.notify, nullptr, descriptor.priority};
     Options options(environment_value(host_.envp, variable_));
-    Line line = refusal();
-    if (options.text() == nullptr) return refuse(line << "no memory for its options; shorten " << variable_);
+    if (options.text() == nullptr) return refuse(refusal() << "no memory for its options; shorten " << variable_);
     if (descriptor.init)
         if (const char *message = descriptor.init(&watcher.block, options.text()))
-            return refuse(line << message);
+            return refuse(refusal() << message);
 
     int error = host_.chain->add(&watcher.block, descriptor.events, watcher.name, watcher_number);
     if (error == ENOSPC)
-        return refuse(line << "the chain is full; at most " << WATCH_CHAIN_CAPACITY
+        return refuse(refusal() << "the chain is full; at most " << WATCH_CHAIN_CAPACITY
                            << " blocks are registered");
-    if (error != 0) return refuse(line << error_text(error) << "; it was not registered");
+    if (error != 0) return refuse(refusal() << error_text(error) << "; it was not registered");
     watcher.fini = descriptor.fini;
     return true;
 }
@@ -285,9 +277,8 @@ bool Item::admit(void *handle, bool registered, Watcher &watcher) const {
     }
     if (descriptor) return check_descriptor(*descriptor) && start(*descriptor, watcher);
     if (registered) return true;
-    Line line = file_refusal();
     return refuse(
-        line << "no descriptor, and its constructor registered nothing; export taskwatch_watcher or "
+        file_refusal() << "no descriptor, and its constructor registered nothing; export taskwatch_watcher or "
              << "call register_task_watcher()");
 }
 

@@ -22,8 +22,7 @@ struct PinStack {
 
 class Readers {
   public:
-    // As many reads at once have a line each, which with the two lines of epoch_ and shared_pins_ and
-    // two of the owner's makes two pages. Further ones share a counter.
+    // As many reads at once have a line each. Further ones share a counter.
     static constexpr unsigned count = 124;
 
     // Pins the snapshot whose number `current` has, for as long as it lives; numbers start at 1.
@@ -68,7 +67,7 @@ class Readers {
 
   private:
     // A thread's first guess is one of these: they share the first page with what a fork writes anyway.
-    static constexpr unsigned homes = 60;
+    static constexpr unsigned homes = 40;
     // PinStack::pins: 1 + the line's index, or this.
     static constexpr uint16_t shared_pin = 0xFFFF;
 

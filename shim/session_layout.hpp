@@ -100,6 +100,7 @@ struct Busy {
     std::atomic<uint32_t> living;      // tasks entered and not left
     std::atomic<uint32_t> extensions;  // those with a slot that is probably free, a bit each
     FreeMap<first_slots> first;
+    std::atomic<uint32_t> successors;  // not 0: a thread that is no leader has been about to exec
 };
 
 struct Extension {

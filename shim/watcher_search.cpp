@@ -15,7 +15,7 @@ namespace taskwatch {
 
 namespace {
 
-constexpr std::string_view name_characters = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+bool is_name_character(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-'; }
 
 // Looked for when it is needed: an import of a version of its own is checked in each process.
 constexpr real::Genuine<const char *(int), "strerrordesc_np", ""> description_of;
@@ -91,8 +91,9 @@ const char *error_text(int error) {
 }
 
 bool is_watcher_name(std::string_view text) {
-    return !text.empty() && text.size() <= max_watcher_name &&
-           text.find_first_not_of(name_characters) == std::string_view::npos;
+    for (char c : text)
+        if (!is_name_character(c)) return false;
+    return !text.empty() && text.size() <= max_watcher_name;
 }
 
 void derive_watcher_name(std::string_view path, char (&ret_name)[max_watcher_name + 1]) {
@@ -101,7 +102,7 @@ void derive_watcher_name(std::string_view path, char (&ret_name)[max_watcher_nam
     size_t length = 0;
     for (char c : path.substr(0, max_watcher_name)) {
         if (c >= 'A' && c <= 'Z') c = char(c - 'A' + 'a');
-        ret_name[length++] = name_characters.find(c) == std::string_view::npos ? '_' : c;
+        ret_name[length++] = is_name_character(c) ? c : '_';
     }
     ret_name[length] = '\0';
 }

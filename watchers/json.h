@@ -45,9 +45,11 @@ static __attribute__((noinline, unused)) bool json_string(struct line *line, con
         if (length == 0 || (encode && *s == '%')) {
             line_char(line, '%');
             line_hex(line, *s++, 2);
-        } else if (length > 1 || (*s >= 0x20 && *s != '"' && *s != '\\')) {
+        } else if (length > 1) {
             line_bytes(line, (const char *)s, length);
             s += length;
+        } else if (*s >= 0x20 && *s != '"' && *s != '\\') {
+            line_char(line, (char)*s++);
         } else {
             const char *pair = shorts;
 

@@ -28,27 +28,32 @@ static inline void line_char(struct line *line, char c)
 
 LINE_FUNCTION line_bytes(struct line *line, const char *bytes, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        line_char(line, bytes[i]);
+    size_t room = line->length < line->capacity ? line->capacity - line->length : 0;
+
+    for (size_t i = 0; i < count && i < room; i++)
+        line->text[line->length + i] = bytes[i];
+    line->length += count;
 }
 
 LINE_FUNCTION line_text(struct line *line, const char *text)
 {
-    while (*text)
-        line_char(line, *text++);
+    size_t count = 0;
+
+    while (text[count])
+        count++;
+    line_bytes(line, text, count);
 }
 
 LINE_FUNCTION line_number(struct line *line, uint64_t number)
 {
     char digits[20];
-    int n = 0;
+    int first = sizeof digits;
 
     do {
-        digits[n++] = (char)('0' + number % 10);
+        digits[--first] = (char)('0' + number % 10);
         number /= 10;
     } while (number);
-    while (n)
-        line_char(line, digits[--n]);
+    line_bytes(line, digits + first, sizeof digits - (size_t)first);
 }
 
 LINE_FUNCTION line_integer(struct line *line, int64_t number)
