@@ -8,9 +8,9 @@ ROW, BAR, CHART, LABELS, GAP, TITLE = 17, 11, 200, 190, 62, 34
 LEAST, MOST = 0.25, 400
 STYLE = """
 text { font: 11px sans-serif; fill: #1f2328 } .title { font-weight: bold } .own { font-weight: bold }
-.bar { fill: #8c959f } .own-bar { fill: #0969da } .axis { stroke: #1f2328; stroke-width: 1 } .note { fill: #59636e }
+.ground { fill: #ffffff } .bar { fill: #8c959f } .own-bar { fill: #0969da } .axis { stroke: #1f2328; stroke-width: 1 } .note { fill: #59636e }
 @media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3 } .bar { fill: #6e7681 } .own-bar { fill: #58a6ff } .axis { stroke: #e6edf3 } .note { fill: #9198a1 }
+  text { fill: #e6edf3 } .ground { fill: #0d1117 } .bar { fill: #6e7681 } .own-bar { fill: #58a6ff } .axis { stroke: #e6edf3 } .note { fill: #9198a1 }
 }
 """
 
@@ -51,7 +51,8 @@ def draw(peers, caption):
     rows = -(-len(peers["works"]) // columns)
     width, total = LABELS + columns * (CHART + GAP), rows * height + 16 + 14 * len(caption)
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {total}" width="{width}" height="{total}">',
-             f"<title>Time beside the bare program</title><style>{STYLE}</style>"]
+             f"<title>Time beside the bare program</title><style>{STYLE}</style>",
+             f'<rect class="ground" width="{width}" height="{total}"/>']
     for index, (work, content) in enumerate(peers["works"].items()):
         x = LABELS + index % columns * (CHART + GAP)
         y = TITLE - 14 + index // columns * height

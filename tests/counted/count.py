@@ -20,6 +20,8 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BASELINE = os.path.join(HERE, "baseline.json")
+LIBRARY, EMPTY, IDLE_WATCHER = "shim/libtaskwatch.so", "tests/bench/empty.so", "tests/bench/idle.so"
+TARGET, HEAVIER = "tests/counted/counted-target", "tests/counted/heavier.so"
 WAITING = {"futex", "sched_yield", "nanosleep", "clock_nanosleep", "restart_syscall", "membarrier"}
 
 # By how much a count may exceed the kept one. Records have times and ids in them, of so many digits; two threads that
@@ -35,7 +37,7 @@ WATCHERS = {
 }
 WATCHERS["trace, limit and fault"] = {**WATCHERS["trace"], **WATCHERS["limit"], **WATCHERS["fault"]}
 IDLE = "a watcher that does nothing"
-WATCHERS[IDLE] = {"{build}/tests/bench/idle.so": ""}
+WATCHERS[IDLE] = {"{scratch}/idle.so": ""}
 KINDS = {"fork": 20, "thread": 20, "seteuid": 200}
 
 
@@ -45,7 +47,7 @@ class Session:
 
     def __init__(self, environment):
         self.shell = subprocess.Popen(["sh", "-c", "sh -c 'echo $TASKWATCH_SESSION; read end'; :"], env=environment,
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/")
         self.name = self.shell.stdout.readline().strip()
 
     def __enter__(self):
@@ -57,16 +59,21 @@ class Session:
 
 class Counter:
     def __init__(self, build, scratch, before_library):
-        self.build, self.scratch, self.before_library = build, scratch, before_library
-        self.target = f"{build}/tests/counted/counted-target"
+        # Copied: names are gone through byte by byte, so that a longer one costs more. With `scratch`, all are as long anywhere.
+        for file in (LIBRARY, EMPTY, IDLE_WATCHER, TARGET, HEAVIER):
+            shutil.copy(f"{build}/{file}", scratch)
+        self.scratch, self.before_library = scratch, [self.place(file) for file in before_library]
+        self.target = self.place(TARGET)
         self.empty_counts = {}
         self.session = None
 
+    def place(self, file):
+        return f"{self.scratch}/{os.path.basename(file)}"
+
     def environment(self, watchers):
-        library = f"{self.build}/shim/libtaskwatch.so"
-        variables = {"PATH": "/usr/bin:/bin", "LD_PRELOAD": ":".join(self.before_library + [library])}
+        variables = {"PATH": "/usr/bin:/bin", "LD_PRELOAD": ":".join(self.before_library + [self.place(LIBRARY)])}
         if watchers:
-            variables["TASKWATCH_WATCHERS"] = ":".join(watchers).format(build=self.build)
+            variables["TASKWATCH_WATCHERS"] = ":".join(watchers).format(scratch=self.scratch)
         for name, options in watchers.items():
             if options:
                 variables["TASKWATCH_" + name.upper()] = options.format(scratch=self.scratch)
@@ -75,7 +82,7 @@ class Counter:
         return variables
 
     def empty(self):
-        return {"PATH": "/usr/bin:/bin", "LD_PRELOAD": f"{self.build}/tests/bench/empty.so"}
+        return {"PATH": "/usr/bin:/bin", "LD_PRELOAD": self.place(EMPTY)}
 
     def run(self, count, environment, kind, times):
         return count(environment, [self.target, kind, str(times)])
@@ -99,7 +106,7 @@ class Counter:
         tool = callgrind()
         variables = dict(environment, VALGRIND_LAUNCHER="/usr/bin/valgrind")
         done = subprocess.run([tool, "--tool=callgrind", "--callgrind-out-file=/dev/null", *command], env=variables,
-                              capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+                              capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, cwd=self.scratch)
         # A forked child says the same when it ends; the program itself ends last.
         found = re.findall(r"Collected : (\d+)", done.stderr)
         if done.returncode != 0 or not found:
@@ -111,7 +118,7 @@ class Counter:
         variables = [word for name, value in environment.items() for word in ("-E", f"{name}={value}")]
         done = subprocess.run(["strace", "-f", "-c", "-U", "calls,name", "-o", table, *variables, *command],
                               env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False,
-                              stdin=subprocess.DEVNULL)
+                              stdin=subprocess.DEVNULL, cwd=self.scratch)
         with open(table, encoding="ascii") as file:
             calls = {name: int(n) for n, name in re.findall(r"^\s*(\d+) (\w+)$", file.read(), re.M)}
         if done.returncode != 0 or not calls.pop("total", 0):
@@ -175,8 +182,8 @@ def main():
         baseline = json.load(file)
     if mode != "--renew" and baseline["with"] != here():
         return skip(f"the kept numbers are those of {baseline['with']}, here is {here()}")
-    before = [f"{build}/tests/counted/heavier.so"] if mode == "--prove" else []
-    with tempfile.TemporaryDirectory(prefix="taskwatch-counted.") as scratch:
+    before = [HEAVIER] if mode == "--prove" else []
+    with tempfile.TemporaryDirectory(prefix="taskwatch-counted.", dir="/tmp") as scratch:
         rows = count_all(Counter(build, scratch, before))
     if mode == "--renew":
         with open(BASELINE, "w", encoding="ascii") as file:
