@@ -45,7 +45,7 @@ std::string_view file_name(std::string_view path) {
 
 void *map(size_t bytes) {
     long address =
-        sys::call(SYS_mmap, nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        sys::call(sys::nr_mmap, nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return address < 0 && address > -4096 ? nullptr : reinterpret_cast<void *>(address);
 }
 

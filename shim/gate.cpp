@@ -26,7 +26,7 @@ Gate *own_page() {
         inherited_page = nullptr;
         sys::call(SYS_munmap, old, 4096);
     }
-    long address = sys::call(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    long address = sys::call(sys::nr_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (address < 0 && address > -4096) return nullptr;
     auto *mine = reinterpret_cast<Gate *>(address);
     Gate *expected = nullptr;

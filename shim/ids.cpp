@@ -13,8 +13,8 @@ bool is_user(const IdCall &call) { return call.event == WATCH_TASK_UID; }
 // Four ids as the kernel has them; setfsuid(-1) changes nothing and returns the present one (setfsuid(2)).
 task_watch_ids read_ids(const IdCall &call) {
     task_watch_ids ids = {};
-    sys::call(is_user(call) ? SYS_getresuid : SYS_getresgid, &ids.real, &ids.effective, &ids.saved);
-    ids.filesystem = (uid_t)sys::call(is_user(call) ? SYS_setfsuid : SYS_setfsgid, -1);
+    sys::call(is_user(call) ? sys::nr_getresuid : sys::nr_getresgid, &ids.real, &ids.effective, &ids.saved);
+    ids.filesystem = (uid_t)sys::call(is_user(call) ? sys::nr_setfsuid : sys::nr_setfsgid, -1);
     return ids;
 }
 

@@ -84,7 +84,7 @@ int try_image(const ImageCall &call, const char *path, char *const *argv, char *
     bool forecast = is_forecast(target);
     if (forecast) {
         // Those who asked for BEFORE have been told already and could stop it there.
-        tell(call, path, argv, WATCH_BEFORE, TASKWATCH_FORECAST, 0, {.need = WATCH_MASK_EXEC, .honour = ~0u});
+        tell(call, path, argv, WATCH_BEFORE | take_adopted_flag(identify(self())), TASKWATCH_FORECAST, 0, {.need = WATCH_MASK_EXEC, .honour = ~0u});
     }
     // Out of the list also for a static image, which reads none: what it execs may be for a loader that would print
     // an error (R8).

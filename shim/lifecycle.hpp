@@ -48,6 +48,7 @@ int errno_of_stop(int value);
 struct CreateCall {
     const char *name;   // "fork"
     uint64_t flags;     // as in clone(2), exit signal included
+    bool held = true;   // false: libc makes the child by itself, and CLONE is not told
 };
 
 // One creation, on the creator's stack from INIT until the child is released.

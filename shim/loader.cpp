@@ -73,7 +73,7 @@ class Options {
             return;
         }
         long result =
-            sys::call(SYS_mmap, 0L, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1L, 0L);
+            sys::call(sys::nr_mmap, 0L, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1L, 0L);
         if (result < 0 && result > -4096) return;
         mapping_ = reinterpret_cast<char *>(result);
         memcpy(mapping_, value, size_);

@@ -95,13 +95,8 @@ int search_elements(const PathSearch &search, PathMemory &memory) {
 
 void *PathMemory::map(Mapping &mapping, size_t bytes) {
     if (mapping.address) return mapping.address;
-#ifdef SYS_mmap2
-    constexpr long number = SYS_mmap2;
-#else
-    constexpr long number = SYS_mmap;
-#endif
     constexpr int access = PROT_READ | PROT_WRITE, kind = MAP_PRIVATE | MAP_ANONYMOUS;
-    long address = sys::call(number, nullptr, bytes, access, kind, -1, 0);
+    long address = sys::call(sys::nr_mmap, nullptr, bytes, access, kind, -1, 0);
     if (address < 0 && address > -4096) return nullptr;
     mapping = {reinterpret_cast<void *>(address), bytes};
     return mapping.address;

@@ -72,6 +72,11 @@ struct Genuine<R(A...), name, version> {
     static constinit inline std::atomic<Function> cached{nullptr};
 };
 
+#if defined(__i386__)
+#define SPAWN_OF_OLD "GLIBC_2.2"
+#else
+#define SPAWN_OF_OLD "GLIBC_2.2.5"
+#endif
 #define FUNCTION(name, ret, parameters, version) \
     inline constexpr Genuine<ret parameters, #name, version> name;
 #define VERSIONED(internal, name, ret, parameters, version) \

@@ -26,7 +26,7 @@ bool shm_failed(long address) { return address < 0 && address > -4096; }
 long shm_stat(int id, shmid_ds *ds) { return sys::call(SYS_shmctl, id, IPC_STAT, ds); }
 
 bool is_abandoned(const shmid_ds &ds) {
-    return ds.shm_nattch == 0 && ds.shm_perm.uid == (uid_t)sys::call(SYS_geteuid) &&
+    return ds.shm_nattch == 0 && ds.shm_perm.uid == (uid_t)sys::call(sys::nr_geteuid) &&
            (ds.shm_perm.mode & 0777) == 0600 &&
            ((uint64_t)ds.shm_dtime + stale_after_s) * 1000000000 < realtime_ns();
 }

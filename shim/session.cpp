@@ -11,7 +11,7 @@ constinit Session session;
 
 static FileIdentity identity_of(int fd) {
     struct stat st;
-    if (sys::call(SYS_fstat, fd, &st) != 0) return {};
+    if (sys::call(sys::nr_fstat, fd, &st) != 0) return {};
     return {st.st_dev, st.st_ino, st.st_rdev};
 }
 

@@ -19,7 +19,8 @@ struct FileIdentity {
 
 namespace layout {
 
-inline constexpr uint32_t version = 2;
+// A 32-bit process lays the same structures out otherwise: it keeps to sessions of its own.
+inline constexpr uint32_t version = sizeof(void *) == 8 ? 2 : 0x10002;
 inline constexpr uint64_t magic = 0x31776b7361740a00;
 inline constexpr uint64_t extension_magic = 0x32776b7361740a00;
 

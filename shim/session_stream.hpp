@@ -31,7 +31,7 @@ inline FileIdentity identity_of(const struct stat &st) {
 
 [[gnu::noinline]] inline bool is_file(int fd, const FileIdentity &identity) {
     struct stat st;
-    return sys::call(SYS_fstat, fd, &st) == 0 && identity_of(st) == identity;
+    return sys::call(sys::nr_fstat, fd, &st) == 0 && identity_of(st) == identity;
 }
 
 // Which numbers of the session's first process are tried: the stream's own, where dash, bash and others keep
@@ -50,7 +50,7 @@ enum class Found { in_place, elsewhere, elsewhere_no_file };
 // a struct stat each, on a stack that can be small.
 [[gnu::noinline]] inline bool accepts(long fd, const FileIdentity &identity, Found found) {
     struct stat st;
-    if (sys::call(SYS_fstat, fd, &st) != 0 || identity_of(st) != identity) return false;
+    if (sys::call(sys::nr_fstat, fd, &st) != 0 || identity_of(st) != identity) return false;
     long flags = sys::call(SYS_fcntl, fd, F_GETFL);
     if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) return false;
     if (found == Found::in_place || !S_ISREG(st.st_mode)) return true;
@@ -110,7 +110,7 @@ struct ProcPath {
     for (int i = 0; i < Places::count; i++) {
         ProcPath path(session.root(), places[i]);
         struct stat st;
-        if (sys::call(SYS_newfstatat, AT_FDCWD, path.text, &st, 0) != 0 || identity_of(st) != identity ||
+        if (sys::call(sys::nr_fstatat, AT_FDCWD, path.text, &st, 0) != 0 || identity_of(st) != identity ||
             S_ISREG(st.st_mode))
             continue;
         // O_NONBLOCK for the open alone: a FIFO without a reader. A slow reader is waited for, as on fd 2.
@@ -147,11 +147,11 @@ inline Outlet session_stream(int stream) {
 // What it is, without opening it. False: it is out of sight.
 [[gnu::noinline]] inline bool look_at_session_stream(int stream, struct stat &ret_stat) {
     const FileIdentity &identity = session.stream(stream);
-    if (sys::call(SYS_fstat, stream, &ret_stat) == 0 && identity_of(ret_stat) == identity) return true;
+    if (sys::call(sys::nr_fstat, stream, &ret_stat) == 0 && identity_of(ret_stat) == identity) return true;
     Places places{stream};
     for (int i = 0; i < Places::count; i++) {
         ProcPath path(session.root(), places[i]);
-        if (sys::call(SYS_newfstatat, AT_FDCWD, path.text, &ret_stat, 0) == 0 &&
+        if (sys::call(sys::nr_fstatat, AT_FDCWD, path.text, &ret_stat, 0) == 0 &&
             identity_of(ret_stat) == identity)
             return true;
     }

@@ -96,7 +96,7 @@ long open_file(const char *path, struct stat &ret_stat) {
     long fd = sys::call(SYS_openat, AT_FDCWD, path, flags, 0);
     if (fd == -ENOENT) fd = sys::call(SYS_openat, AT_FDCWD, path, flags | O_CREAT, 0600);
     if (fd < 0) return fd;
-    long error = sys::call(SYS_fstat, fd, &ret_stat);
+    long error = sys::call(sys::nr_fstat, fd, &ret_stat);
     if (error < 0) {
         sys::call(SYS_close, fd);
         return error;
@@ -167,7 +167,7 @@ Outlet outlet_of(taskwatch_sink &sink) {
 // The open file as a number, never 0.
 uint64_t file_number(long fd) {
     struct stat st;
-    if (sys::call(SYS_fstat, fd, &st) < 0) return 1;
+    if (sys::call(sys::nr_fstat, fd, &st) < 0) return 1;
     return ((uint64_t)st.st_dev << 40 ^ st.st_ino) | 1;
 }
 
@@ -218,7 +218,7 @@ long write_to(taskwatch_sink &sink, const void *record, size_t length) {
 bool look_at(const taskwatch_sink &sink, struct stat &ret_stat) {
     int stream = stream_number(sink);
     if (stream) return look_at_session_stream(stream, ret_stat);
-    return sys::call(SYS_newfstatat, AT_FDCWD, sink.path, &ret_stat, 0) == 0;
+    return sys::call(sys::nr_fstatat, AT_FDCWD, sink.path, &ret_stat, 0) == 0;
 }
 
 }  // namespace

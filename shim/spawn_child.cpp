@@ -73,8 +73,8 @@ int apply_attributes(const posix_spawnattr_t *attributes, int flags) {
     if (result >= 0 && flags & POSIX_SPAWN_SETSID) result = call(SYS_setsid);
     if (result >= 0 && flags & POSIX_SPAWN_SETPGROUP) result = call(SYS_setpgid, 0, attributes->__pgrp);
     if (result >= 0 && flags & POSIX_SPAWN_RESETIDS) {
-        result = call(SYS_setresuid, -1, call(SYS_getuid), -1);
-        if (result >= 0) result = call(SYS_setresgid, -1, call(SYS_getgid), -1);
+        result = call(sys::nr_setresuid, -1, call(sys::nr_getuid), -1);
+        if (result >= 0) result = call(sys::nr_setresgid, -1, call(sys::nr_getgid), -1);
     }
     return error_of(result);
 }

@@ -48,6 +48,23 @@ inline long call(long number, Args... args) {
 
 #endif
 
+// Calls that i386 has twice: under the old number with 16-bit ids, 32-bit sizes, or an mmap of one argument.
+#if defined(__i386__)
+constexpr long nr_mmap = SYS_mmap2;  // its offset counts pages: none but 0 is passed here
+constexpr long nr_fstat = SYS_fstat64, nr_fstatat = SYS_fstatat64;  // struct stat by _FILE_OFFSET_BITS=64
+constexpr long nr_getuid = SYS_getuid32, nr_getgid = SYS_getgid32, nr_geteuid = SYS_geteuid32;
+constexpr long nr_getresuid = SYS_getresuid32, nr_getresgid = SYS_getresgid32;
+constexpr long nr_setresuid = SYS_setresuid32, nr_setresgid = SYS_setresgid32;
+constexpr long nr_setfsuid = SYS_setfsuid32, nr_setfsgid = SYS_setfsgid32;
+#else
+constexpr long nr_mmap = SYS_mmap;
+constexpr long nr_fstat = SYS_fstat, nr_fstatat = SYS_newfstatat;
+constexpr long nr_getuid = SYS_getuid, nr_getgid = SYS_getgid, nr_geteuid = SYS_geteuid;
+constexpr long nr_getresuid = SYS_getresuid, nr_getresgid = SYS_getresgid;
+constexpr long nr_setresuid = SYS_setresuid, nr_setresgid = SYS_setresgid;
+constexpr long nr_setfsuid = SYS_setfsuid, nr_setfsgid = SYS_setfsgid;
+#endif
+
 inline pid_t gettid() { return (pid_t)call(SYS_gettid); }
 inline pid_t getpid() { return (pid_t)call(SYS_getpid); }
 inline pid_t getppid() { return (pid_t)call(SYS_getppid); }

@@ -44,11 +44,13 @@ struct alignas(16) SystemCall {
     long make() const { return sys::call(number, a[0], a[1], a[2], a[3], a[4], a[5]); }
 };
 
+#if defined(__x86_64__)
 // wrap_syscall.S reserves this much and knows where these are.
 static_assert(sizeof(SystemCall) <= 448);
 static_assert(offsetof(SystemCall, base.stack) == 0 && offsetof(SystemCall, base.arrive) == 8 &&
               offsetof(SystemCall, result) == 16 && offsetof(SystemCall, number) == 24 &&
               offsetof(SystemCall, a) == 32 && offsetof(SystemCall, child_base) == 80);
+#endif
 
 // The wait family's accounting (wrap_wait.cpp) with the raw calls: no cancellation point. A negative errno.
 long wait_raw(const SystemCall &wait4);

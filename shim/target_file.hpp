@@ -76,7 +76,7 @@ class TargetFile {
     close();
     const bool by_descriptor = path && !*path && directory >= 0;
     struct stat state;
-    if (sys::call(SYS_newfstatat, directory, path, &state, by_descriptor ? AT_EMPTY_PATH : 0) != 0) return;
+    if (sys::call(sys::nr_fstatat, directory, path, &state, by_descriptor ? AT_EMPTY_PATH : 0) != 0) return;
     mode_ = state.st_mode;
     uid_ = state.st_uid;
     gid_ = state.st_gid;
@@ -92,14 +92,19 @@ class TargetFile {
 }
 
 inline size_t TargetFile::read(void *to, size_t size, uint64_t offset) const {
-    if (fd_ < 0 || offset > INT64_MAX - size) return 0;
+    if (fd_ < 0 || offset > uint64_t{INT64_MAX} - size) return 0;
     long n = sys::call(SYS_pread64, fd_, to, size, (long)offset);
     return n > 0 ? (size_t)n : 0;
 }
 
 [[gnu::noinline]] inline bool TargetFile::is_nosuid() const {
     struct statfs state;
-    return sys::call(SYS_fstatfs, fd_, &state) == 0 && (state.f_flags & 2 /* ST_NOSUID */);
+#if defined(__i386__)
+    long error = sys::call(SYS_fstatfs64, fd_, sizeof state, &state);
+#else
+    long error = sys::call(SYS_fstatfs, fd_, &state);
+#endif
+    return error == 0 && (state.f_flags & 2 /* ST_NOSUID */);
 }
 
 // Capabilities that this file would give to a user who is not root. A revision that names another user
@@ -119,8 +124,8 @@ inline bool TargetFile::has_capabilities(bool no_new_privileges) const {
 inline bool TargetFile::starts_secure() const {
     uid_t uid = 0, euid = 0, saved_uid = 0;
     gid_t gid = 0, egid = 0, saved_gid = 0;
-    sys::call(SYS_getresuid, &uid, &euid, &saved_uid);
-    sys::call(SYS_getresgid, &gid, &egid, &saved_gid);
+    sys::call(sys::nr_getresuid, &uid, &euid, &saved_uid);
+    sys::call(sys::nr_getresgid, &gid, &egid, &saved_gid);
     if (uid != euid || gid != egid) return true;
     const bool set_uid = (mode_ & S_ISUID) && uid_ != euid;
     const bool set_gid = (mode_ & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && gid_ != egid;

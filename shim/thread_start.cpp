@@ -39,7 +39,7 @@ ThreadStart *take_start() {
         if (!taken[i].load(std::memory_order_relaxed) && !taken[i].exchange(true, std::memory_order_acquire))
             return &pool[i];
     }
-    long address = sys::call(SYS_mmap, 0, sizeof(ThreadStart), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    long address = sys::call(sys::nr_mmap, 0, sizeof(ThreadStart), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (address < 0 && address > -4096) return nullptr;
     auto *start = reinterpret_cast<ThreadStart *>(address);
     start->mapped = true;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes the linker's version map (or, with --names, the list of exported names) from functions.def.
+"""Writes the linker's version map (or, with --names, the list of exported names) from functions.def:
+version_map.py [--i386] FUNCTIONS.def MAP, or --names FUNCTIONS.def.
 
 Symbols without a version match every version that a program asks for, so they must not be named here
 (a named node would version them); what is not exported is hidden by the compiler. Only the functions
@@ -15,14 +16,14 @@ taskwatch_sink_is_stream taskwatch_sink_is_terminal taskwatch_lost taskwatch_onc
 taskwatch_fail_session""".split()
 
 
-def read(path):
+def read(path, spawn_of_old="GLIBC_2.2.5"):
     """{name: {versions}}; an empty set for a function in libc's default version only."""
     names = {}
     text = open(path, encoding="utf-8").read()
     for kind, arguments in re.findall(r"^(FUNCTION|VERSIONED|ALIAS|VARIADIC)\((.*)\)$", text, re.M):
         words = [a.strip() for a in arguments.split(",")]
         name = words[1] if kind == "VERSIONED" else words[0]
-        version = words[-1].strip('"') if kind in ("FUNCTION", "VERSIONED") else ""
+        version = words[-1].strip('"').replace("SPAWN_OF_OLD", spawn_of_old) if kind in ("FUNCTION", "VERSIONED") else ""
         names.setdefault(name, set())
         if version:
             names[name].add(version)
@@ -30,7 +31,7 @@ def read(path):
 
 
 def main():
-    names = read(sys.argv[-2] if sys.argv[1] != "--names" else sys.argv[2])
+    names = read(*[sys.argv[-2], "GLIBC_2.2"] if sys.argv[1] == "--i386" else sys.argv[-1 if sys.argv[1] == "--names" else -2:][:1])
     if sys.argv[1] == "--names":
         for name in sorted(names):
             for version in sorted(names[name]) or [""]:

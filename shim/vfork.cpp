@@ -18,6 +18,7 @@ namespace {
 void free_refused(Thread &thread, VforkLevel &level, const CreateCall &call, int error) {
     task_watch record = make_record(level.child, call.name, thread);
     record.clone_flags = call.flags;
+    if (!call.held) record.context |= TASKWATCH_NOT_HELD;
     record.error = error;
     record.stopped_by = level.stopped_by;
     free_refused(thread, level.child, record, level.serial);
@@ -59,6 +60,7 @@ VforkLevel *begin_vfork(Thread &thread, const CreateCall &call, int *ret_error) 
     ledger.enter(level.child, &creator);
     task_watch record = make_record(level.child, call.name, thread);
     record.clone_flags = call.flags;
+    if (!call.held) record.context |= TASKWATCH_NOT_HELD;
     WalkResult result = deliver(thread, WATCH_TASK_INIT, record, {.need = WATCH_MASK_INIT});
     level.serial = result.serial;
     if (result.stopped()) {

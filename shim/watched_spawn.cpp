@@ -7,6 +7,7 @@
 #include <csignal>
 
 #include "real.hpp"
+#include "target.hpp"
 
 namespace taskwatch {
 namespace {
@@ -36,10 +37,18 @@ int exec(void *context, const char *path, char *const *argv, char *const *envp) 
     return try_image(static_cast<Spawning *>(context)->image, path, argv, envp);
 }
 
+// Looks at the file, unless we are to be quiet or libc is yet to search for it.
+Repair repair_for(const WatchedSpawn &call, const Thread &thread) {
+    if (thread.in_callback) return Repair::take_out;
+    if (process.quiet || process.config.disabled || call.search_path) return Repair::follow;
+    const Target target = judge_target({AT_FDCWD, call.file, process.inheritance.library(), false});
+    return target.loads_us || target.ignores_preload ? Repair::follow : Repair::leave;
+}
+
 SpawnResult spawn_by_libc(const WatchedSpawn &call, Thread &thread, bool watched) {
     int error = watched ? tell_without_hold(call.name, thread) : 0;
     if (error) return {error, 0, true};
-    PassedEnvironment passed(call.envp, process.inheritance, thread.in_callback ? Repair::take_out : Repair::follow, "");
+    PassedEnvironment passed(call.envp, process.inheritance, repair_for(call, thread), "");
     pid_t pid = 0;
     error = call.genuine(&pid, call.file, call.actions, call.attributes, call.argv, passed.get());
     return {error, error ? 0 : pid, false};
@@ -92,7 +101,7 @@ SpawnResult spawn_watched(const WatchedSpawn &call, Thread &thread, bool watched
 }
 
 int tell_without_hold(const char *name, Thread &thread) {
-    CreateCall create{name, spawn_flags};
+    CreateCall create{name, spawn_flags, false};
     int error;
     VforkLevel *level = begin_vfork(thread, create, &error);
     if (level) abandon_vfork(thread, *level, create);

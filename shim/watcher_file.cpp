@@ -21,6 +21,8 @@ constexpr char symbol[] = "taskwatch_watcher";
 
 #if defined(__x86_64__)
 constexpr unsigned native_machine = EM_X86_64;
+#elif defined(__i386__)
+constexpr unsigned native_machine = EM_386;
 #elif defined(__aarch64__)
 constexpr unsigned native_machine = EM_AARCH64;
 #endif
@@ -240,7 +242,7 @@ int inspect_watcher(const char *path, WatcherFile &ret_file) {
 
     int error = 0;
     struct stat status;
-    long result = sys::call(SYS_newfstatat, fd, "", &status, AT_EMPTY_PATH);
+    long result = sys::call(sys::nr_fstatat, fd, "", &status, AT_EMPTY_PATH);
     if (result < 0) {
         error = int(-result);
     } else if (!S_ISREG(status.st_mode)) {

@@ -50,7 +50,7 @@ int go_silent() {
     // libc closes what it could not open.
     if (fd < 0) return fail(EBADF);
     struct stat file;
-    int error = int(-sys::call(SYS_fstat, fd, &file));
+    int error = int(-sys::call(sys::nr_fstat, fd, &file));
     if (!error && (!S_ISCHR(file.st_mode) || file.st_rdev != makedev(1, 3))) error = ENODEV;
     for (int standard = 0; !error && standard <= 2; standard++) dup2(fd, standard);
     if (error || fd > 2) sys::call(SYS_close, fd);

@@ -3,12 +3,14 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 
 #include "export.hpp"
 #include "lifecycle.hpp"
 #include "real.hpp"
 #include "true_end.hpp"
+#include "watched_spawn.hpp"
 
 using namespace taskwatch;
 
@@ -16,7 +18,7 @@ namespace {
 
 // What glibc's fork passes to clone(2).
 constexpr uint64_t fork_flags = CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD;
-constexpr CreateCall vfork_call{"vfork", CLONE_VM | CLONE_VFORK | SIGCHLD};
+[[maybe_unused]] constexpr CreateCall vfork_call{"vfork", CLONE_VM | CLONE_VFORK | SIGCHLD};
 
 }  // namespace
 
@@ -57,14 +59,8 @@ extern "C" long taskwatch_vfork_parent(long result, VforkLevel *level) {
 EXPORT pid_t vfork() noexcept {
     Thread &thread = self();
     if (!thread.in_callback && wanted(WATCH_MASK_INIT)) {
-        task_watch record = make_record(Task{}, "vfork", thread);
-        record.clone_flags = vfork_call.flags;
-        record.context |= TASKWATCH_NOT_HELD;
-        WalkResult result = deliver(thread, WATCH_TASK_INIT, record, {.need = WATCH_MASK_INIT});
-        record.error = result.stopped() ? errno_of_stop(result.value) : 0;
-        deliver(thread, WATCH_TASK_FREE, record, {.need = WATCH_MASK_FREE, .up_to = result.serial});
-        if (result.stopped()) {
-            errno = record.error;
+        if (int error = tell_without_hold("vfork", thread)) {
+            errno = error;
             return -1;
         }
     }

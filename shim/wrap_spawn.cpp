@@ -61,5 +61,5 @@ SPAWN_FUNCTION(taskwatch_posix_spawnp_compat, spawnp_name, true, true, posix_spa
 
 asm(".symver taskwatch_posix_spawn, posix_spawn@@@GLIBC_2.15");
 asm(".symver taskwatch_posix_spawnp, posix_spawnp@@@GLIBC_2.15");
-asm(".symver taskwatch_posix_spawn_compat, posix_spawn@GLIBC_2.2.5, remove");
-asm(".symver taskwatch_posix_spawnp_compat, posix_spawnp@GLIBC_2.2.5, remove");
+asm(".symver taskwatch_posix_spawn_compat, posix_spawn@" SPAWN_OF_OLD ", remove");
+asm(".symver taskwatch_posix_spawnp_compat, posix_spawnp@" SPAWN_OF_OLD ", remove");

@@ -120,6 +120,18 @@ Next decide(SystemCall &c) {
         case SYS_execve: return replace(c, "SYS_execve", AT_FDCWD, c.a, 0);
         case SYS_exit: return end_thread(c);
         case SYS_exit_group: return end_process(c);
+#if defined(__i386__)
+        // The others are the calls of 16-bit ids. libc's wait functions use wait4 here too.
+        case SYS_setuid32: return change(c, "SYS_setuid", WATCH_TASK_UID);
+        case SYS_setreuid32: return change(c, "SYS_setreuid", WATCH_TASK_UID);
+        case SYS_setresuid32: return change(c, "SYS_setresuid", WATCH_TASK_UID);
+        case SYS_setfsuid32: return change(c, "SYS_setfsuid", WATCH_TASK_UID, true);
+        case SYS_setgid32: return change(c, "SYS_setgid", WATCH_TASK_GID);
+        case SYS_setregid32: return change(c, "SYS_setregid", WATCH_TASK_GID);
+        case SYS_setresgid32: return change(c, "SYS_setresgid", WATCH_TASK_GID);
+        case SYS_setfsgid32: return change(c, "SYS_setfsgid", WATCH_TASK_GID, true);
+        case SYS_waitpid: c.a[3] = 0; return done(c, wait_raw(c));
+#endif
         case SYS_setuid: return change(c, "SYS_setuid", WATCH_TASK_UID);
         case SYS_setreuid: return change(c, "SYS_setreuid", WATCH_TASK_UID);
         case SYS_setresuid: return change(c, "SYS_setresuid", WATCH_TASK_UID);

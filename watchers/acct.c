@@ -276,7 +276,7 @@ static __attribute__((noinline)) void write_long(const struct task_watch *task, 
                                                  const struct cost *cost)
 {
     long memory =
-        raw_call(SYS_mmap, 0, LONG_RECORD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        raw_call(NR_MMAP, 0, LONG_RECORD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     struct line line = {(char *)memory, LONG_RECORD, 0};
 
     if (memory < 0 && memory > -4096)

@@ -9,6 +9,13 @@
 
 #include <sys/syscall.h>
 
+/* i386 has an older one too, of one argument. Offset 0 only: this one's counts pages there. */
+#if defined(SYS_mmap2)
+#define NR_MMAP SYS_mmap2
+#else
+#define NR_MMAP SYS_mmap
+#endif
+
 #if defined(__x86_64__)
 
 static inline long raw_call(long number, long a1, long a2, long a3, long a4, long a5, long a6)

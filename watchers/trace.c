@@ -675,7 +675,7 @@ static void format(struct line *line, const struct record *record)
 static char *map(size_t size)
 {
     long address =
-        raw_call(SYS_mmap, 0, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        raw_call(NR_MMAP, 0, (long)size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     return address < 0 && address > -4096 ? NULL : (char *)address;
 }

@@ -141,6 +141,31 @@ def _(tree):
     noted_at_start(tree, program, sentence)
 
 
+@test("a 32-bit program in a watched tree: ld.so prints no error, in whichever way it was started")
+def _(tree):
+    program = tree.compile("narrow", MAIN, "-m32")
+    script = f"{program} && ({program}; exec {program}) && echo $({program}) done"
+    for shell in ("bash", "dash"):
+        result = tree.run("-o", "trace", shell, "-c", script)
+        equal((result.stdout, result.stderr, result.returncode), ("done\n", "", 0))
+    spawner = tree.compile("spawner", f"""
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+extern char **environ;
+int main(void)
+{{
+    char *argv[] = {{"narrow", 0}};
+    pid_t child;
+    if (posix_spawn(&child, "{program}", 0, 0, argv, environ) || waitpid(child, 0, 0) != child) return 1;
+    return system("{program}") || pclose(popen("{program}", "r"));
+}}
+""")
+    result = tree.run("-o", "trace", spawner)
+    equal((result.stdout, result.stderr, result.returncode), ("", "", 0))
+
+
 @test("--doctor: a program for another libc")
 def _(tree):
     loader = tree.file("ld-musl-x86_64.so.1", "no loader", 0o755)
