@@ -18,7 +18,7 @@
 
 static void enter_sandbox(void)
 {
-    /* fork: clone, in the child set_robust_list; waitpid: wait4; the checks below: write. */
+    /* fork: clone, in the child set_robust_list; waitpid: wait4; the checks below: write and read. */
     static struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         ALLOW(SYS_clone),
@@ -27,6 +27,7 @@ static void enter_sandbox(void)
         ALLOW(SYS_setuid),
         ALLOW(SYS_exit_group),
         ALLOW(SYS_write),
+        ALLOW(SYS_read),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
     };
     struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
@@ -38,14 +39,18 @@ static void enter_sandbox(void)
 int main(void)
 {
     pid_t sandboxed = fork();
-    int status = 0;
+    int status = 0, told[2];
 
     if (sandboxed == 0) {
+        CHECK_EQUAL(pipe(told), 0);
         enter_sandbox();
         pid_t child = fork();
-        if (child == 0)
+        if (child == 0) {
+            await_byte(told[0]); /* it is not held: its end could be told before its CLONE */
             _exit(3);
+        }
         CHECK(child > 0);
+        send_byte(told[1], 1);
         CHECK_EQUAL(waitpid(child, &status, 0), child);
         CHECK_EQUAL(status, 3 << 8);
         CHECK_EQUAL(setuid(0), 0);
