@@ -290,7 +290,7 @@ class Judge:
         others = self.kernel.others(life)
         if not behalf:
             return life.is_thread and bool(statuses) and statuses[-1] in others
-        alone = not life.is_thread and not others
+        alone = not life.is_thread and not others and len(statuses) < 2
         return not alone and (end.status in others or end.status == 0)
 
     def _waits(self):
