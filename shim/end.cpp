@@ -54,10 +54,12 @@ void end_dead(void *, const Task &task) {
 
 // What nobody else is left to tell: children that nobody waited for, orphans, threads without storage of
 // ours. The session's first process looks at its end, and when it is gone each one does at its own: the last
-// is among them, and would not know that it is while the dead are counted.
-void end_others(const Task &task) {
-    if (ledger.living() <= 1 || process.quiet) return;
-    if (task.pid == session.root() || sys::call(SYS_kill, session.root(), 0) == -ESRCH) sweep_dead();
+// is among them, and would not know that it is while the dead are counted. True: it may be the last.
+bool end_others(const Task &task) {
+    if (ledger.living() <= 1 || process.quiet) return false;
+    if (task.pid != session.root() && sys::call(SYS_kill, session.root(), 0) != -ESRCH) return false;
+    sweep_dead();
+    return true;
 }
 
 void end_other(void *context, const Task &task) { end_on_behalf(task, *static_cast<const Ending *>(context)); }
@@ -81,14 +83,16 @@ void end_task(Thread &thread, Task &task, const char *call, int status, bool gro
         Ending theirs{.call = call, .status = status};
         ledger.for_each_in_group(process.main, task, end_other, &theirs);
     }
-    if (group) end_others(task);
+    const bool looked = group && end_others(task);
     Claim claim;
     if (task.ended || !ledger.claim_end(task, task, 0, claim)) return;
     task.ended = true;
     tell_end(thread, task, {.call = call, .status = status}, take_adopted_flag(task), claim);
-    bool last = group && ledger.is_last(task);
+    bool last = group && (ledger.is_last(task) || (looked && !ledger.has_others(task)));
     if (group) finish_watchers(last ? TASKWATCH_FINI_SESSION : TASKWATCH_FINI_PROCESS);
     ledger.leave(claim);
+    // Two that end at once have seen each other.
+    if (looked && !last) last = !ledger.has_others(task);
     // Under a seccomp filter the segment stays until the next session's founder finds it.
     if (last && !process.quiet) session.close();
 }

@@ -31,6 +31,7 @@ bool Ledger::take(uint32_t index, Task &task, const Task *parent) {
         busy()->living.fetch_sub(1, std::memory_order_relaxed);
         return false;
     }
+    slot->pid.store(0, std::memory_order_relaxed);
     slot->parent_id.store(task.parent_id, std::memory_order_relaxed);
     for (unsigned column = 0; column < columns; column++)
         if (memory_.header()->column[column].claimed.load(std::memory_order_relaxed) != 0)
@@ -96,7 +97,8 @@ bool Ledger::load(uint32_t index, Task &ret_task, SlotWord &ret_word) const {
     if (!slot) return false;
     ret_word = SlotWord(slot->word.load(std::memory_order_acquire));
     if (!ret_word.is_used()) return false;
-    ret_task.pid = slot->pid.load(std::memory_order_acquire);
+    // Until it is settled there is none, or the last one's.
+    ret_task.pid = ret_word.phase() == Phase::entered ? 0 : slot->pid.load(std::memory_order_acquire);
     ret_task.tgid = slot->tgid.load(std::memory_order_relaxed);
     ret_task.ppid = slot->ppid.load(std::memory_order_relaxed);
     ret_task.parent_id = slot->parent_id.load(std::memory_order_relaxed);
@@ -246,8 +248,8 @@ void Ledger::leave(Claim &claim) {
     if (!claim.slot || !claim.advance(claim.word.with(Phase::done, claim.word.owner()))) return;
     // Nothing is owed any more. Whoever finds it like this, with us gone, does the rest.
     Slot &slot = *claim.slot;
+    // By our pid it is seen that we are gone: that one stays.
     leave_group(slot);
-    slot.pid.store(0, std::memory_order_relaxed);
     slot.tgid.store(0, std::memory_order_relaxed);
     slot.successor.store(0, std::memory_order_relaxed);
     slot.threads.store(0, std::memory_order_relaxed);
@@ -322,6 +324,15 @@ uint32_t Ledger::living() const { return attached() ? busy()->living.load(std::m
 
 bool Ledger::is_last(const Task &task) const {
     return attached() && task.slot != Task::no_slot && living() <= 1;
+}
+
+// The count can be too high for good: of a process that was killed between counting a task and entering it.
+bool Ledger::has_others(const Task &task) const {
+    for (uint32_t i = 0, end = slots_.size(); i < end; i++) {
+        Slot *slot = i + 1 == task.slot ? nullptr : slots_.at(i);
+        if (slot && SlotWord(slot->word.load(std::memory_order_acquire)).is_used()) return true;
+    }
+    return false;
 }
 
 void *Ledger::cell_of(uint64_t id, unsigned column) const {

@@ -41,6 +41,24 @@ void unblock(Thread &thread, const VforkLevel &level) {
     sys::set_signal_mask(level.mask);
 }
 
+// Of a child that was killed before it had told all of its CLONE: what is owed of it, and its pid, by which a wait
+// function knows whose end to tell.
+void tell_rest_of_clone(Thread &thread, VforkLevel &level, const CreateCall &call, pid_t pid) {
+    if (level.child.slot == Task::no_slot) return;
+    if (level.child.pid == 0) level.child.pid = level.child.tgid = pid;
+    if (level.child.start_ns == 0) level.child.start_ns = boottime_ns();
+    Claim claim;
+    if (!ledger.take_over_clone(level.child, identify(thread), claim)) return;
+    if (process.wants(WATCH_MASK_CLONE)) {
+        task_watch record = make_record(level.child, call.name, thread);
+        record.clone_flags = call.flags;
+        record.context |= TASKWATCH_NOT_HELD;
+        deliver(thread, WATCH_TASK_CLONE | WATCH_ON_BEHALF, record,
+                {.need = WATCH_MASK_CLONE, .honour = ~0u, .progress = &claim});
+    }
+    ledger.clone_told(claim);
+}
+
 }  // namespace
 
 VforkLevel *begin_vfork(Thread &thread, const CreateCall &call, int *ret_error) {
@@ -79,7 +97,9 @@ int decide_in_vfork_child(Thread &thread, VforkLevel &level, const CreateCall &c
     pid_t creator_tid = thread.tid;
     level.child.pid = level.child.tgid = pid;
     level.child.start_ns = boottime_ns();
-    ledger.settle(level.child);
+    // If we are killed in the middle, the parent goes on where we were.
+    Claim claim;
+    ledger.settle_held(level.child, level.child, claim);
     thread.tid = sys::gettid();
     thread.current = &level.child;
     veto_forget(pid);
@@ -93,8 +113,10 @@ int decide_in_vfork_child(Thread &thread, VforkLevel &level, const CreateCall &c
         record.by = creator_tid;
         record.clone_flags = call.flags;
         record.start_ns = level.child.start_ns = record.boottime_ns;
-        result = deliver(thread, WATCH_TASK_CLONE, record, {.need = WATCH_MASK_CLONE});
+        result = deliver(thread, WATCH_TASK_CLONE, record,
+                         {.need = WATCH_MASK_CLONE, .progress = claim.slot ? &claim : nullptr});
     }
+    ledger.clone_told(claim);
     if (!result.stopped()) return 0;
     level.stopped_by = result.stopped_by;
     level.veto_error = errno_of_stop(result.value);
@@ -122,6 +144,8 @@ long finish_vfork(Thread &thread, VforkLevel &level, const CreateCall &call, lon
         }
         free_refused(thread, level, call, level.veto_error);
         result = -level.veto_error;
+    } else {
+        tell_rest_of_clone(thread, level, call, (pid_t)result);
     }
     unblock(thread, level);
     return result;

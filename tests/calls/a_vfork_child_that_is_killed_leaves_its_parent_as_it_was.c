@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A vfork child that dies of a signal, alone or nested below one that it kills itself, tells nothing; its
- * parent's wait tells EXIT and FREE with the true status. The parent goes on as itself.
+ * parent's wait tells EXIT and FREE with the true status. The parent goes on as itself. One that is killed in its CLONE's
+ * callback has it told again by its parent.
  *
  * main: exec exit free
  */
@@ -36,6 +37,15 @@ int main(void)
     }
     CHECK_EQUAL(status_of(child), SIGKILL);
     EXPECT_TASK(child, "init clone exit+behalf free+behalf");
+
+    set_rule_once_of("recorder", RULE_KILL, WATCH_MASK_CLONE);
+    child = vfork();
+    if (child == 0)
+        _exit(1);
+    EXPECT_TASK(child, "init clone clone+behalf+again");
+    CHECK_EQUAL(status_of(child), SIGKILL);
+    EXPECT_TASK(child, "init clone clone+behalf+again exit+behalf free+behalf");
+    stop_nothing();
 
     child = vfork();
     if (child == 0)

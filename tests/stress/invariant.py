@@ -6,12 +6,12 @@ For each watcher and each task:
   INIT at most once; FREE for each INIT, once, or once more and flagged `again`; nothing after it
   EXIT before FREE, for every task that lived; FREE before a wait function returns it
   CLONE only after INIT; a task that was met without either says so by `adopted`
-  `again` only where the killer's log has a kill of the process that had delivered
+  `again` only where the one who was called before has ended
 For each task that lived: the kernel has this life and the status that was told, but where
   the task was killed after EXIT had told what it asked for: the killer's log has that signal
   a thread was cut off by its process's end or exec: then one of its process's statuses
   nobody could learn it (told as unknown)
-For each life of the kernel's: a task, but where its creator and it were killed before CLONE."""
+For each life of the kernel's: a task, but where its creator and it were killed before CLONE (a thread: with its process)."""
 import bisect
 import collections
 import json
@@ -24,6 +24,8 @@ BITS = {0x10000: "on_behalf", 0x20000: "again", 0x40000: "adopted", 0x100000: "s
         0x400000: "failed", 0x800000: "unknown"}
 ENTRY = struct.Struct("<3I2i1i2i2Q2IQ")
 PAGE = 4096
+# An event of the kernel's is stamped when it is sent: an exit after the parent was told, and then its sender may have to wait.
+MOMENT, LATE = 2_000_000, 200_000_000
 
 
 # --- reading
@@ -126,16 +128,20 @@ class Kernel:
         n = bisect.bisect_right([life.time for life in lives], time + 200_000) - 1
         return lives[n] if n >= 0 else None
 
-    def others(self, life):
-        """The statuses with which the other tasks of its process ended."""
+    def process(self, tgid):
+        """All lives of the processes that had this pid."""
         if not self.groups:
             for lives in self.lives.values():
                 for each in lives:
                     self.groups[each.tgid].append(each)
+        return self.groups[tgid]
+
+    def others(self, life):
+        """The statuses with which the other tasks of its process ended."""
         leader = self.life(life.tgid, life.time)
         since = leader.time if leader else life.time
         next_leader = min((each.time for each in self.lives.get(life.tgid, ()) if each.time > since), default=float("inf"))
-        return {status for each in self.groups[life.tgid] if each is not life and since <= each.time < next_leader
+        return {status for each in self.process(life.tgid) if each is not life and since <= each.time < next_leader
                 for _, status in each.exits}
 
 
@@ -210,11 +216,20 @@ class Judge:
             self._wrong(f"{what}: CLONE without INIT")
         if "init" not in events and not lived:
             self.figures[watcher + " INIT cut off"] += 1
-        if again and not self.kills.count:
-            self._wrong(f"{what}: flagged `again`, and nobody was killed")
+        for n, t in enumerate(told):
+            if "again" in t.flags and self.kernel:
+                self._again(what, t, [e for e in told[:n] if e.event == t.event])
         cells = [t.cell for t in told if t.cell]
         if cells and (cells[0] > 1 and "init" in events or cells != sorted(set(cells))):
             self._wrong(f"{what}: its cell counted {cells}")
+
+    def _again(self, what, t, earlier):
+        """Called again: whoever was called before has ended since, alone or with its process."""
+        for e in earlier:
+            teller = e.process or e.by
+            ends = [time for life in self.kernel.process(teller) for time, _ in life.exits]
+            if not any(e.time - MOMENT <= time <= t.time + LATE for time in ends):
+                self._wrong(f"{what}: `again` by {t.process or t.by}, and {teller}, which was called before, had not ended")
 
     def _kernel(self):
         """By the first witness's records, and the second's where the first has none."""
@@ -232,6 +247,11 @@ class Judge:
     def _untold(self, life):
         ends = [time for time, _ in life.exits]
         end = max(ends) if ends else float("inf")
+        if life.is_thread:
+            ended = [time for other in self.kernel.process(life.tgid) if other is not life for time, _ in other.exits]
+            if any(abs(time - end) < LATE for time in ended) and self.figures["thread cut off before CLONE"] < self.figures["never lived"]:
+                self.figures["thread cut off before CLONE"] += 1
+                return
         if self.kills.hit(life.tgid, life.time - 10**9, end + 10**8) and self.kills.hit(life.parent, life.time - 10**9, end + 10**9):
             self.figures["creator and child killed before CLONE"] += 1
         else:

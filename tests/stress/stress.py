@@ -109,22 +109,24 @@ class Run:
             return witness.communicate(timeout=self.options.limit * 0.8)[0].strip()
         except subprocess.TimeoutExpired:
             with open(self.path("stacks"), "w", encoding="utf-8") as stream:
-                for pid in self.processes():
-                    subprocess.run(["gdb", "-p", str(pid), "-batch", "-ex", "thread apply all bt 20"], stdout=stream,
+                for pid, tid in self.threads():
+                    # A process whose leader has left can be looked at by its other threads only.
+                    with open(f"/proc/{tid}/stat", encoding="ascii", errors="replace") as stat:
+                        print(f"thread {tid} of {pid}:", stat.read().rpartition(")")[2][:3], file=stream, flush=True)
+                    subprocess.run(["gdb", "-p", str(tid), "-batch", "-ex", "bt 20"], stdout=stream,
                                    stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, timeout=30, check=False)
             print(f"# it hangs; stacks are in {self.path('stacks')}", flush=True)
             return witness.communicate()[0].strip()
 
-    def processes(self):
-        root = self.root()
-        found = []
+    def threads(self):
+        root, found = self.root(), []
         for entry in os.listdir("/proc"):
             try:
                 if entry.isdigit() and os.getsid(int(entry)) == root:
-                    found.append(int(entry))
-            except ProcessLookupError:
+                    found += [(int(entry), int(tid)) for tid in os.listdir(f"/proc/{entry}/task")]
+            except OSError:
                 pass
-        return found
+        return found[:50]
 
     def left_segments(self):
         """Memory that a process of this session has made and nobody has removed."""

@@ -70,6 +70,15 @@ class Session:
         at = self.told[id_].index(t) + 1
         self.told[id_].insert(at, t._replace(cell=None, **change))
 
+    def again(self, by_one_who_died):
+        """FREE of task 4, first called by a process that then ended, or by one that did not."""
+        self.told[4] = [t._replace(process=104 if by_one_who_died else ROOT) if t.event == "free" else t for t in self.told[4]]
+        self.repeat(4, "free", flags={"on_behalf", "again"}, time=self.record(4, "free").time + MS)
+        if by_one_who_died:
+            self.lives[104][0].exits = [(self.record(4, "free").time, 9)]
+        else:
+            self.lives[ROOT][0].exits = [(self.now + 1000 * MS, 0)]
+
     def violations(self):
         kernel = invariant.Kernel.__new__(invariant.Kernel)
         kernel.lives, kernel.groups, kernel.root = invariant.collections.defaultdict(list), invariant.collections.defaultdict(list), ROOT
@@ -100,7 +109,7 @@ def swapped(s):
 
 KEPT = {
     "as it is": lambda s: None,
-    "FREE again, flagged, after a kill": lambda s: s.repeat(4, "free", flags={"on_behalf", "again"}),
+    "FREE again, flagged, after a kill": lambda s: s.again(True),
     "FREE flagged alone": lambda s: s.replace(4, "free", flags={"on_behalf", "again"}),
     "killed after it had told its EXIT, by the log": both(set_kernel(101, 9), lambda s: s.kills.append((s.now - 5 * MS, 101, 9))),
     "INIT cut off, nothing made": lambda s: s.told.update({20: [s.record(1, "free")._replace(cell=1)]}),
@@ -119,7 +128,7 @@ BROKEN = {
     "another status than the kernel's": set_kernel(101, 4 << 8),
     "a kill that is in nobody's log": set_kernel(101, 9),
     "another status on behalf": set_kernel(104, 15),
-    "`again`, and nobody was killed": both(lambda s: s.repeat(1, "free", flags={"again"}), lambda s: s.kills.clear()),
+    "`again`, and the first one had not ended": lambda s: s.again(False),
     "a life that nobody was told of": lambda s: s.told.pop(1),
     "a task without a life": lambda s: s.lives.pop(101),
     "two tasks with one life": lambda s: s.told.update({30: list(s.told[1])}),
