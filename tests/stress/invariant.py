@@ -227,7 +227,8 @@ class Judge:
         """Called again: whoever was called before has ended since, alone or with its process."""
         for e in earlier:
             teller = e.process or e.by
-            ends = [time for life in self.kernel.process(teller) for time, _ in life.exits]
+            lives = self.kernel.process(teller) + self.kernel.lives.get(teller, [])
+            ends = [time for life in lives for time, _ in life.exits]
             if not any(e.time - MOMENT <= time <= t.time + LATE for time in ends):
                 self._wrong(f"{what}: `again` by {t.process or t.by}, and {teller}, which was called before, had not ended")
 

@@ -110,7 +110,7 @@ def main():
     tap = Tap()
     with tempfile.TemporaryDirectory(prefix="taskwatch-faults.") as _:
         faults = Faults(options)
-        names = faults.scenarios()
+        names = sweep.scenarios(options)
         for error in ERRORS if options.role in (None, "all") else ():
             faults.scenario(names[0], "all", [error], tap)
         for name in names if options.role in (None, "both") else ():

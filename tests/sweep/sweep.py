@@ -8,6 +8,7 @@ Points are the system calls, before and after each; with --functions the entries
 unstripped library names them; nothing is built into it for this). A run is repeated exactly by --only, --role, --point.
 What must hold in each is the stress test's invariant, with ptrace as the kernel's witness. TAP on stdout."""
 import argparse
+import concurrent.futures
 import os
 import re
 import shutil
@@ -23,6 +24,12 @@ from stress import Tap, segments  # noqa: E402
 
 HUNG = 3
 CAPACITY = 4096
+
+
+def scenarios(options):
+    subject = os.path.join(options.programs or os.path.join(options.build, "tests", "sweep"), "subject")
+    listing = subprocess.run([subject], stdout=subprocess.PIPE, text=True, check=False).stdout
+    return [name for name in listing.split() if options.only in ("", name)]
 
 
 class Sweep:
@@ -47,10 +54,6 @@ class Sweep:
         assert len(offsets) > 100, "the library is stripped: its functions have no names"
         with open(self.path("breakpoints"), "w", encoding="ascii") as stream:
             stream.write("\n".join([self.library, *offsets]) + "\n")
-
-    def scenarios(self):
-        listing = subprocess.run([os.path.join(self.own, "subject")], stdout=subprocess.PIPE, text=True, check=False).stdout
-        return [name for name in listing.split() if self.options.only in ("", name)]
 
     def run(self, scenario, role, point):
         """What the tracer said, and the violations."""
@@ -97,15 +100,14 @@ class Sweep:
             violations.append("nothing was told")
         return violations
 
-    def sweep(self, scenario, role, tap):
-        """All points of one role; the first run, without a kill, tells how many there are."""
+    def sweep(self, scenario, role):
+        """All points of one role, as arguments of Tap.say(). The first run, without a kill, tells how many there are."""
         said, violations = self.run(scenario, role, 0)
         count = re.fullmatch(r"ended after (\d+) points", said)
         if violations or not count:
-            tap.say(False, f"{scenario}, {role}, nobody killed", violations or [said])
-            return
+            return False, f"{scenario}, {role}, nobody killed", violations or [said]
         if count[1] == "0":
-            return  # it makes no child
+            return None  # it makes no child
         failed, point = [], self.options.point or 1
         while True:
             said, violations = self.run(scenario, role, point)
@@ -119,8 +121,15 @@ class Sweep:
             if self.options.point:
                 break
             point += self.options.every
-        name = f"{scenario}, {role}: killed at each of {point - 1} points"
-        tap.say(not failed, name, failed[:60])
+        return not failed, f"{scenario}, {role}: killed at each of {point - 1} points", failed[:60]
+
+
+def sweep_one(options, scenario, role):
+    sweep = Sweep(options)
+    try:
+        return sweep.sweep(scenario, role), sweep.runs
+    finally:
+        shutil.rmtree(sweep.folder)
 
 
 def main():
@@ -135,15 +144,16 @@ def main():
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--keep")
     options = parser.parse_args()
-    tap = Tap()
-    sweep = Sweep(options)
-    try:
-        for scenario in sweep.scenarios():
-            for role in [options.role] if options.role else ["creator", "child"]:
-                sweep.sweep(scenario, role, tap)
-    finally:
-        shutil.rmtree(sweep.folder)
-    print(f"# {sweep.runs} runs")
+    tap, runs = Tap(), 0
+    roles = [options.role] if options.role else ["creator", "child"]
+    jobs = [(options, scenario, role) for scenario in scenarios(options) for role in roles]
+    # Each run is a session of its own.
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for said, count in pool.map(sweep_one, *zip(*jobs)):
+            runs += count
+            if said:
+                tap.say(*said)
+    print(f"# {runs} runs")
     print(f"1..{tap.count}")
     return 1 if tap.failed else 0
 
