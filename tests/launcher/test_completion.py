@@ -49,9 +49,11 @@ def _(tree):
     equal(complete(tree, "--watcher=tr"), {"trace"})
     equal(complete(tree, "-e exec,ex"), {"exec,exec", "exec,exit"})
     equal(complete(tree, "--color=a"), {"auto", "always"})
+    equal(complete(tree, "--new-watcher mine --language c"), {"c", "c++"})
     tree.file("own.so")
     tree.file("own.txt")
     equal(complete(tree, "-w ./o"), {"./own.so"})
+    equal(complete(tree, "--check o"), {"own.so"})
     equal(complete(tree, "-o own.t"), {"own.txt"})
 
 

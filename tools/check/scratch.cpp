@@ -4,7 +4,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
-#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -69,9 +70,25 @@ bool wait_or_end(pid_t pid, int &status) {
     bool hung = fd >= 0 && poll(&ended, 1, time_limit_s * 1000) == 0;
     if (hung) kill(-pid, SIGKILL);
     waitpid(pid, &status, 0);
-    kill(-pid, SIGKILL);  // what it left behind
+    // What it left behind is ours now, and gone before its memory is looked at.
+    kill(-pid, SIGKILL);
+    while (waitpid(-pid, nullptr, 0) > 0) continue;
     if (fd >= 0) close(fd);
     return hung;
+}
+
+// A session that is ended from outside leaves its memory: nobody is attached to it, and `pid` made it.
+void remove_segments(pid_t pid) {
+    std::ifstream table("/proc/sysvipc/shm");
+    std::string line;
+    std::getline(table, line);
+    while (std::getline(table, line)) {
+        std::istringstream row(line);
+        long key, id, size, maker, last, attached;
+        std::string permissions;
+        if (row >> key >> id >> permissions >> size >> maker >> last >> attached && maker == pid && attached == 0)
+            shmctl(int(id), IPC_RMID, nullptr);
+    }
 }
 
 pid_t start(const std::vector<std::string> &words, const std::vector<std::string> &environment, const char *output) {
@@ -113,6 +130,7 @@ std::vector<std::string> environment_for(const Setting &setting, const std::stri
 }  // namespace
 
 Outcome run_scratch(const Setting &setting, unsigned place) {
+    prctl(PR_SET_CHILD_SUBREAPER, 1);  // for wait_or_end
     Folder folder;
     const std::string record = folder / "record", foreign = folder / "foreign", output = folder / "output";
     write_file(record, std::string(sizeof(check_record), '\0'), 0666);
@@ -122,6 +140,7 @@ Outcome run_scratch(const Setting &setting, unsigned place) {
     pid_t pid = start({"/proc/self/exe", "drive", std::to_string(place), setting.watcher, foreign},
                       environment_for(setting, record), output.c_str());
     outcome.hung = wait_or_end(pid, outcome.status);
+    remove_segments(pid);
     std::ifstream(record, std::ios::binary).read(reinterpret_cast<char *>(outcome.record.get()), sizeof(check_record));
     std::stringstream text;
     text << std::ifstream(output).rdbuf();
