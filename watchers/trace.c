@@ -55,6 +55,7 @@ static _Alignas(4096) struct {
     _Atomic pid_t output_owner;
     atomic_uint current;
     atomic_bool scratch_taken;
+    atomic_bool said_alone;
     struct output first;
     char pattern[OUTPUT_PATH_MAX + 1];
     char scratch[SCRATCH];
@@ -67,8 +68,9 @@ static _Alignas(4096) struct {
 
 /* --- what is told */
 
-/* In place of an event: records were lost before this one. */
+/* In place of an event: records were lost before this one; there is no session, so this process works alone. */
 #define RECORDS_LOST 0UL
+#define NO_SESSION 0xFFFDUL
 
 static const struct kind {
     uint16_t event;
@@ -78,7 +80,8 @@ static const struct kind {
     {WATCH_TASK_INIT, WATCH_MASK_INIT, "init"}, {WATCH_TASK_CLONE, WATCH_MASK_CLONE, "clone"},
     {WATCH_TASK_EXEC, WATCH_MASK_EXEC, "exec"}, {WATCH_TASK_UID, WATCH_MASK_UID, "uid"},
     {WATCH_TASK_GID, WATCH_MASK_GID, "gid"},    {WATCH_TASK_EXIT, WATCH_MASK_EXIT, "exit"},
-    {WATCH_TASK_FREE, WATCH_MASK_FREE, "free"}, {RECORDS_LOST, 0, "lost"},
+    {WATCH_TASK_FREE, WATCH_MASK_FREE, "free"}, {NO_SESSION, 0, "alone"},
+    {RECORDS_LOST, 0, "lost"},
 };
 
 static const struct kind *kind_of(unsigned long event)
@@ -92,7 +95,7 @@ static const struct kind *kind_of(unsigned long event)
 
 struct record {
     const struct task_watch *task;
-    unsigned long event; /* get_watch_event() or RECORDS_LOST */
+    unsigned long event; /* get_watch_event(), RECORDS_LOST or NO_SESSION */
     unsigned long flags;
     const char *cwd; /* JSON, EXEC: NULL if it cannot be told */
     size_t limit;    /* strings are cut so that the line has at most so many bytes; 0: nothing is cut */
@@ -562,7 +565,7 @@ static void text_creation(struct line *line, const struct record *record)
 
 static const char *text_color_of(const struct record *record)
 {
-    if (is_vetoed(record) || is_refused(record) || record->event == RECORDS_LOST)
+    if (is_vetoed(record) || is_refused(record) || !kind_of(record->event)->mask)
         return red;
     if (record->event == WATCH_TASK_EXIT &&
         (record->task->exit_status || (record->flags & WATCH_STATUS_UNKNOWN)))
@@ -600,6 +603,9 @@ static void text_line(struct line *line, const struct record *record)
             text_creation(line, record);
         else
             line_text(line, "free");
+        break;
+    case NO_SESSION:
+        line_text(line, "--- no session: ids, counts and ends are of this process alone ---");
         break;
     default:
         line_text(line, "--- ");
@@ -792,6 +798,15 @@ static void tell_lost(struct taskwatch_sink *sink, const struct task_watch *task
         atomic_fetch_sub(told, lost - before - 1); /* with the next; this one has counted itself */
 }
 
+/* Once in an image: what follows has ids that are its own, and nobody tells the end of a task that is killed. */
+static void tell_alone(struct taskwatch_sink *sink, const struct task_watch *task)
+{
+    struct record record = {.task = task, .event = NO_SESSION};
+
+    if (!atomic_exchange(&own.said_alone, true))
+        write_short(sink, &record);
+}
+
 /* --- which events */
 
 static bool is_wanted(const struct record *record)
@@ -823,6 +838,8 @@ static int notify(struct notifier_block *nb, unsigned long action, void *data)
         return NOTIFY_DONE;
     atomic_store_explicit(&own.session, task->session, memory_order_relaxed);
     sink = sink_for(task);
+    if (!task->session)
+        tell_alone(sink, task);
     if (write_record(sink, &record) == 0)
         tell_lost(sink, task);
     return NOTIFY_DONE;

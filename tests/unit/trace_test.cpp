@@ -353,6 +353,33 @@ TEST_F(Trace, MakesNoMappingBehindASeccompFilter) {
     EXPECT_EQ(record["truncated"], Json::array({"argv"}));
 }
 
+// --- no session
+
+TEST_F(Trace, SaysOnceThatItsProcessWorksAlone) {
+    start("format=json");
+    task_watch task = make_task();
+    task.session = 0;
+    watcher.notify(WATCH_TASK_FREE, task);
+    std::string text = host.take();
+    size_t second = text.find('\n') + 1;
+    Json alone = Json::parse(text.substr(0, second));
+    EXPECT_EQ(keys_of(alone), "v event session ts mono task parent pid tgid ppid by");
+    EXPECT_EQ(alone["event"], "alone");
+    EXPECT_EQ(alone["session"], "0000000000000000");
+    EXPECT_EQ(Json::parse(text.substr(second))["event"], "free");
+    EXPECT_EQ(json(WATCH_TASK_FREE, task)["event"], "free") << "said twice";
+}
+
+TEST_F(Trace, SaysInTextThatItsProcessWorksAlone) {
+    start("events=exit");
+    task_watch task = make_task();
+    task.session = 0;
+    watcher.notify(WATCH_TASK_EXIT, task);
+    const std::string text = host.take();
+    EXPECT_EQ(text.substr(0, text.find('\n')),
+              "[pid 4243] --- no session: ids, counts and ends are of this process alone ---");
+}
+
 // --- lost records
 
 TEST_F(Trace, TellsLostRecordsOnceWhenItCanWriteAgain) {
