@@ -285,6 +285,14 @@ bool Ledger::await_end(const Task &task, const Task &by) const {
 
 // --- all of them
 
+void Ledger::for_each(void (*visit)(void *, const Task &), void *context) const {
+    SlotWord word(0);
+    for (uint32_t i = 0, end = slots_.size(); i < end; i++) {
+        Task task;
+        if (load(i, task, word) && word.is_alive() && task.pid > 0) visit(context, task);
+    }
+}
+
 void Ledger::for_each_in_group(const Task &leader, const Task &except, void (*visit)(void *, const Task &),
                                void *context) const {
     SlotWord word(0);

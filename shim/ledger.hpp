@@ -66,6 +66,8 @@ class Ledger {
     // Calls visit(context, task) for each task that no longer exists, and for each whose end is owed by somebody
     // who no longer exists. Returns how many.
     int for_each_dead(void (*visit)(void *context, const Task &task), void *context) const;
+    // Calls visit(context, task) for each task that lives, as far as is known here.
+    void for_each(void (*visit)(void *context, const Task &task), void *context) const;
     // Calls visit(context, task) for each task of process `leader.tgid` but `except`.
     void for_each_in_group(const Task &leader, const Task &except, void (*visit)(void *context, const Task &task),
                            void *context) const;

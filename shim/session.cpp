@@ -41,6 +41,11 @@ int Session::attach(const char *name) {
     return 0;
 }
 
+void Session::set_root(pid_t root) {
+    root_ = root;
+    if (attached()) header()->root = root;
+}
+
 void Session::record_own_streams(pid_t self) {
     if (attached()) return;
     root_ = self;

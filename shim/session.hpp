@@ -50,6 +50,8 @@ class Session {
     // this process at start-up), and the process whose /proc/PID/fd has them.
     const FileIdentity &stream(int fd) const { return streams_[fd]; }  // 1 or 2
     pid_t root() const { return root_; }
+    // Founded for another process, which is made only then.
+    void set_root(pid_t root);
     // For a process without a session: remembers its own streams.
     void record_own_streams(pid_t self);
 

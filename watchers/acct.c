@@ -692,7 +692,7 @@ static const char *init(struct notifier_block *nb, char *options)
     taskwatch_sink_init(&standard_error, NULL, 0);
     for (unsigned n = 0; n < sizeof "(others)" - 1; n++)
         ((volatile char *)table()->row[OTHERS].name)[n] = "(others)"[n];
-    return with_records ? output_open(&records, "output", output_path) : NULL;
+    return with_records ? output_open(&records, nb, "output", output_path) : NULL;
 }
 
 __attribute__((visibility("default"))) const struct taskwatch_watcher taskwatch_watcher = {

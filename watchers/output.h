@@ -10,6 +10,7 @@
 #include "option.h"
 
 #define OUTPUT_PATH_MAX 1000
+#define OUTPUT_OPENED 30 /* the key of taskwatch_once(), the highest */
 
 /* Own scan: a shell may export a getenv() of its own. */
 static inline const char *environment(const char *name)
@@ -27,10 +28,10 @@ static inline const char *environment(const char *name)
  * Names the sink's file: `path` must stay valid, NULL is the session's standard error. A wrong path is refused by
  * the first process of a session; later ones may have other rights, which costs them lines.
  */
-static inline const char *output_open(struct taskwatch_sink *sink, const char *key, const char *path)
+static inline const char *output_open(struct taskwatch_sink *sink, const struct notifier_block *nb, const char *key,
+                                      const char *path)
 {
-    int first = environment("TASKWATCH_SESSION") == NULL;
-    int error = taskwatch_sink_init(sink, path, first && path != NULL);
+    int error = taskwatch_sink_init(sink, path, path != NULL && taskwatch_once(nb, OUTPUT_OPENED));
 
     if (error == 0)
         return NULL;

@@ -470,8 +470,12 @@ static void on_exec(const struct task_watch *task)
         finding = about_us(task->call);
         finding.rule = REGAIN;
         finding.why = "what is executed can take root back: the real user id is 0";
-        if (finding.uid.effective != 0 && finding.uid.real == 0)
+        if (finding.uid.effective != 0 && finding.uid.real == 0) {
             tell(task, state, &finding);
+            /* Enough: whoever tells the end of that image would say it again. */
+            atomic_fetch_and(&state->flags, (uint16_t)~HELD);
+            publish(task, state);
+        }
     }
 }
 
@@ -579,7 +583,7 @@ static const char *init(struct notifier_block *nb, char *options)
     if (refusal)
         return refusal;
     atomic_compare_exchange_strong(groups_at_start(), &unknown, read_groups((gid_t)-1).hash);
-    return output_open(&sink, "output", as_json ? output_path : NULL);
+    return output_open(&sink, nb, "output", as_json ? output_path : NULL);
 }
 
 __attribute__((visibility("default"))) const struct taskwatch_watcher taskwatch_watcher = {

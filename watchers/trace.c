@@ -934,7 +934,7 @@ static const char *open_output(void)
         atomic_store(&own.output_owner, (pid_t)raw_call(SYS_getpid, 0, 0, 0, 0, 0, 0));
     if (!expand(own.pattern, atomic_load(&own.output_owner), output->path, sizeof output->path))
         return option_refuse("output", own.pattern, "too long", "less than 1100 bytes with its process id");
-    return output_open(&output->sink, "output", path);
+    return output_open(&output->sink, own.block, "output", path);
 }
 
 static bool wants_color(const char *choice)

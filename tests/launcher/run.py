@@ -13,6 +13,8 @@ import test_files  # noqa: F401
 import test_options  # noqa: F401
 import test_places  # noqa: F401
 import test_programs  # noqa: F401
+import test_supervisor  # noqa: F401
+import test_terminal  # noqa: F401
 
 if __name__ == "__main__":
     if len(sys.argv) > 3:

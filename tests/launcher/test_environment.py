@@ -47,14 +47,14 @@ def _(tree):
     equal(result.stdout, ascii(words) + "\n", result.stderr)
 
 
-@test("descriptors, signal mask and dispositions, umask, limits, folder, process and group are as they were")
+@test("descriptors, signal mask and dispositions, umask, limits, folder, timers are as they were")
 def _(tree):
-    script = ("import os, resource, re, json; "
+    script = ("import os, resource, re, json, signal; "
               "status = open('/proc/self/status').read(); "
               "mask = os.umask(0); "
               "print(json.dumps([[n for n in range(64) if os.path.exists(f'/proc/self/fd/{n}') and n != 3], "
               "re.findall('Sig(?:Blk|Ign|Cgt):.*', status), mask, resource.getrlimit(resource.RLIMIT_NOFILE), "
-              "os.getcwd(), os.getpgid(0) == os.getpid(), os.getsid(0) == os.getpid()]))")
+              "os.getcwd(), signal.getitimer(signal.ITIMER_REAL)[0] > 500]))")
 
     def prepare():
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -62,12 +62,14 @@ def _(tree):
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
         os.umask(0o037)
         os.setsid()
+        signal.setitimer(signal.ITIMER_REAL, 1000)
         os.dup2(1, 17, inheritable=True)
 
     for more in ({}, {"preexec_fn": prepare, "close_fds": False}):
         bare = tree.bare(sys.executable, "-c", script, **more)
-        under = tree.run(*QUIET, sys.executable, "-c", script, **more)
-        equal(under.stdout, bare.stdout, under.stderr)
+        for options in (QUIET, (*QUIET, "--no-supervise"), (*QUIET, "--reap")):
+            under = tree.run(*options, sys.executable, "-c", script, **more)
+            equal(under.stdout, bare.stdout, under.stderr)
 
 
 @test("stdin and stdout are the program's")
@@ -91,8 +93,12 @@ def _(tree):
     equal((result.stdout, result.returncode), ("", 0), result.stderr)
 
 
-@test("the program has the process id that was started")
+@test("process group and session are the launcher's; with --no-supervise the process id too")
 def _(tree):
-    with subprocess.Popen([tree.launcher, *QUIET, "sh", "-c", "echo $$"], stdout=subprocess.PIPE, text=True,
-                          env=tree.environment) as process:
-        holds(process.communicate(timeout=60)[0] == f"{process.pid}\n")
+    script = "import os; print(os.getpid(), os.getppid(), os.getpgid(0), os.getsid(0))"
+    for options in (QUIET, (*QUIET, "--no-supervise")):
+        with subprocess.Popen([tree.launcher, *options, sys.executable, "-c", script], stdout=subprocess.PIPE,
+                              text=True, env=tree.environment, start_new_session=True) as process:
+            pid, parent, group, session = map(int, process.communicate(timeout=60)[0].split())
+        equal((group, session), (process.pid, process.pid))
+        equal(pid if "--no-supervise" in options else parent, process.pid)

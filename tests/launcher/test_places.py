@@ -18,7 +18,8 @@ def install(tree, prefix, libdir):
     for name in os.listdir(os.path.join(tree.build, "watchers")):
         if name.endswith(".so"):
             os.symlink(os.path.join(tree.build, "watchers", name), os.path.join(watchers, name))
-    os.symlink(os.path.join(tree.build, "tools", "taskwatch-info"), os.path.join(watchers, "taskwatch-info"))
+    for name in ("taskwatch-info", "taskwatch-supervise"):
+        os.symlink(os.path.join(tree.build, "tools", name), os.path.join(watchers, name))
     return os.path.join(prefix, "bin", "taskwatch")
 
 

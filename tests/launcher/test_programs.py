@@ -46,10 +46,15 @@ def _(tree):
 @test("a file that the kernel refuses has the status and reason that env(1) gives")
 def _(tree):
     tree.file("bad", "#!/no/such/interpreter\n", 0o755)
-    bare = tree.bare("env", "./bad")
-    result = tree.run(*QUIET, "./bad")
-    equal((result.returncode, result.stderr), (bare.returncode, bare.stderr.replace("env:", "/usr/bin/env:")))
-    equal(result.returncode, 127)
+    tree.file("loop", "#!loop\n", 0o755)
+    for name, status in (("./bad", 127), ("./loop", 126)):
+        bare = tree.bare("env", name)
+        equal(bare.returncode, status)
+        result = tree.run(*QUIET, name)
+        equal((result.returncode, result.stderr.rpartition(": ")[2]), (status, bare.stderr.rpartition(": ")[2]))
+        equal(result.stderr.count("\n"), 1)
+        result = tree.run(*QUIET, "--no-supervise", name)
+        equal((result.returncode, result.stderr), (status, bare.stderr.replace("env:", "/usr/bin/env:")))
 
 
 @test("PATH is searched as a shell searches it")

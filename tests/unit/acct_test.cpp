@@ -323,7 +323,6 @@ TEST_F(Acct, RefusesWhatItDoesNotUnderstandAndSaysWhatItWould) {
     };
     for (auto &c : cases) EXPECT_EQ(Watcher("acct").init(c.options), c.refusal);
     host.open_error = ENOENT;
-    unsetenv("TASKWATCH_SESSION");
     EXPECT_EQ(Watcher("acct").init("output=/nowhere/x"),
               "output: '/nowhere/x' is ENOENT; accepted: a file that can be written, in a folder that exists; a FIFO "
               "that is read");
