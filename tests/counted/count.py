@@ -62,7 +62,8 @@ class Counter:
         # Copied: names are gone through byte by byte, so that a longer one costs more. With `scratch`, all are as long anywhere.
         for file in (LIBRARY, EMPTY, IDLE_WATCHER, TARGET, HEAVIER):
             shutil.copy(f"{build}/{file}", scratch)
-        self.scratch, self.before_library = scratch, [self.place(file) for file in before_library]
+        self.scratch = scratch
+        self.before_library = [self.place(file) for file in before_library]
         self.target = self.place(TARGET)
         self.empty_counts = {}
         self.session = None
