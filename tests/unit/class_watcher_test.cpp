@@ -162,6 +162,25 @@ TEST(ClassWatcher, ItsCellIsOfItsOwnType) {
     EXPECT_EQ(watcher.shared<uint64_t>(), nullptr);
 }
 
+struct Resource {
+    static inline int destroyed = 0;
+    int value;
+    explicit Resource(int v) : value(v) {}
+    ~Resource() { destroyed++; }
+};
+
+TEST(Immortal, IsMadeWhenAskedForAndNeverDestroyed) {
+    static constinit taskwatch::Immortal<Resource> lasting;  // no constructor runs at an exec
+    static_assert(std::is_trivially_destructible_v<decltype(lasting)>, "and no destructor at an exit");
+    EXPECT_EQ(&lasting.create(7), &*lasting);
+    EXPECT_EQ(lasting->value, 7);
+    {
+        taskwatch::Immortal<Resource> local;
+        local.create(8);
+    }
+    EXPECT_EQ(Resource::destroyed, 0);
+}
+
 // --- data of threads
 
 using Data = taskwatch::ThreadData<long, 3>;
