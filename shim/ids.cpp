@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "lifecycle.hpp"
+#include "session.hpp"
 
 namespace taskwatch {
 namespace {
@@ -22,12 +23,22 @@ bool same(const task_watch_ids &a, const task_watch_ids &b) {
     return a.real == b.real && a.effective == b.effective && a.saved == b.saved && a.filesystem == b.filesystem;
 }
 
-}  // namespace
+// Lets the user that this process becomes find the session after its next exec. An exec by a process whose real
+// and effective ids differ does not load us, so a daemon that takes another user's rights for a while gives nothing.
+bool give_session(const IdCall &call) {
+    constexpr uid_t as_it_is = (uid_t)-1;
+    if (!is_user(call) || !session.attached() || (call.real == as_it_is && call.effective == as_it_is)) return false;
+    uid_t real = 0, effective = 0, saved = 0;
+    sys::call(sys::nr_getresuid, &real, &effective, &saved);
+    if (call.real != as_it_is && (!call.is_setuid || effective == 0)) real = call.real;
+    if (call.effective != as_it_is) effective = call.effective;
+    return real == effective && session.memory.give_to(effective);
+}
 
-int change_ids(const IdCall &call) {
+int change_and_tell(const IdCall &call) {
     Thread &thread = self();
     uint32_t mask = is_user(call) ? WATCH_MASK_UID : WATCH_MASK_GID;
-    if (thread.in_callback || !wanted(mask) || process.quiet) return call.genuine(call.context);
+    if (!process.wants(mask)) return call.genuine(call.context);
     park_if_ending();
     task_watch_ids before = read_ids(call);
     auto record_of = [&] {
@@ -62,6 +73,17 @@ int change_ids(const IdCall &call) {
         deliver(thread, call.event | WATCH_FAILED, record, {.need = mask | WATCH_MASK_FAILED, .honour = ~0u});
     }
     errno = error;
+    return result;
+}
+
+}  // namespace
+
+int change_ids(const IdCall &call) {
+    if (self().in_callback || !wanted(in_session | (is_user(call) ? WATCH_MASK_UID : WATCH_MASK_GID)) || process.quiet)
+        return call.genuine(call.context);
+    const bool given = give_session(call);
+    const int result = change_and_tell(call);
+    if (given && result != 0) session.memory.take_back();
     return result;
 }
 

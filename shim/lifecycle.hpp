@@ -153,6 +153,8 @@ struct IdCall {
     uint32_t event;               // WATCH_TASK_UID or WATCH_TASK_GID
     bool reads_back;              // setfsuid: no error, success is the value read back
     uid_t filesystem_id;          // what it asks for
+    uid_t real = (uid_t)-1, effective = (uid_t)-1;  // a user's ids that it asks for, -1: as they are
+    bool is_setuid = false;       // with privilege it sets all of them
     int (*genuine)(void *context);
     void *context;
 };

@@ -9,6 +9,7 @@
 
 #include "clock.hpp"
 #include "death.hpp"
+#include "slot_word.hpp"
 #include "sys.hpp"
 
 namespace taskwatch {
@@ -25,32 +26,120 @@ bool shm_failed(long address) { return address < 0 && address > -4096; }
 
 long shm_stat(int id, shmid_ds *ds) { return sys::call(SYS_shmctl, id, IPC_STAT, ds); }
 
-bool is_abandoned(const shmid_ds &ds) {
-    return ds.shm_nattch == 0 && ds.shm_perm.uid == (uid_t)sys::call(sys::nr_geteuid) &&
-           (ds.shm_perm.mode & 0777) == 0600 &&
-           ((uint64_t)ds.shm_dtime + stale_after_s) * 1000000000 < realtime_ns();
+// Another segment of a session: what a number in memory that others can write says is not believed. Null: it is not
+// one of that session's, or cannot be had.
+Extension *attach_extension(int id, uint64_t secret) {
+    shmid_ds ds;
+    if (id < 0 || shm_stat(id, &ds) != 0 || ds.shm_segsz != extension_bytes) return nullptr;
+    long address = shm_attach(id);
+    if (shm_failed(address)) return nullptr;
+    auto *more = reinterpret_cast<Extension *>(address);
+    if (more->magic == extension_magic && more->secret == secret) return more;
+    sys::call(SYS_shmdt, address);
+    return nullptr;
 }
 
-// A session whose last process was killed leaves its segments behind: removed by the next founder of
-// the same user, when nobody has been attached for a minute (an exec detaches for a moment).
+// Lets `user` in beside the one who made it.
+bool set_user(int id, uid_t user) {
+    shmid_ds ds;
+    if (shm_stat(id, &ds) != 0) return false;
+    ds.shm_perm.uid = user;
+    return sys::call(SYS_shmctl, id, IPC_SET, &ds) == 0;
+}
+
+// --- what was left behind
+
+// Nobody has it mapped, and it is this user's. An exec detaches for a moment.
+bool is_deserted(const shmid_ds &ds) {
+    const auto user = (uid_t)sys::call(sys::nr_geteuid);
+    return ds.shm_nattch == 0 && (ds.shm_perm.uid == user || ds.shm_perm.cuid == user) && (ds.shm_perm.mode & 0777) == 0600;
+}
+
+bool is_old(const shmid_ds &ds) { return ((uint64_t)ds.shm_dtime + stale_after_s) * 1000000000 < realtime_ns(); }
+
+bool anybody_lives(const Slot *slots, uint32_t count) {
+    for (uint32_t n = 0; n < count; n++) {
+        const SlotWord word(slots[n].word.load(std::memory_order_relaxed));
+        if (!word.is_used()) continue;
+        const pid_t pid = slots[n].pid.load(std::memory_order_relaxed);
+        if (pid > 0 && !runs_no_code(pid)) return true;
+        if (SlotWord::owns_no_slot(word.owner()) && !runs_no_code(SlotWord::tid_of(word.owner()))) return true;
+    }
+    return false;
+}
+
+// All of the session's tasks are dead: nobody is in the middle of an exec. Pids mean nothing where its maker has none.
+bool is_extinct(const char *base, const shmid_ds &ds) {
+    const auto *h = reinterpret_cast<const Header *>(base);
+    if (ds.shm_cpid == 0 || anybody_lives(reinterpret_cast<const Slot *>(base + slots_offset), first_slots)) return false;
+    for (const std::atomic<int32_t> &id : h->extension_ids) {
+        Extension *more = attach_extension(id.load(std::memory_order_relaxed) - 1, h->secret);
+        if (!more) continue;
+        const bool lives =
+            anybody_lives(reinterpret_cast<const Slot *>((const char *)more + extension_slots_offset), extension_slots);
+        sys::call(SYS_shmdt, more);
+        if (lives) return false;
+    }
+    return true;
+}
+
+void remove_extensions(const Header &h) {
+    for (const std::atomic<int32_t> &number : h.extension_ids) {
+        const int id = number.load(std::memory_order_relaxed) - 1;
+        if (Extension *more = attach_extension(id, h.secret)) {
+            sys::call(SYS_shmctl, id, IPC_RMID, 0);
+            sys::call(SYS_shmdt, more);
+        }
+    }
+}
+
+void remove_if_stale(int id, const shmid_ds &ds) {
+    long address = shm_attach(id);
+    if (shm_failed(address)) return;
+    auto *base = reinterpret_cast<char *>(address);
+    auto *h = reinterpret_cast<Header *>(address);
+    if (h->magic == magic && (is_old(ds) || (h->version == version && is_extinct(base, ds)))) {
+        remove_extensions(*h);
+        sys::call(SYS_shmctl, id, IPC_RMID, 0);
+    }
+    sys::call(SYS_shmdt, address);
+}
+
+// Whether the session of this extension is there and knows it.
+bool is_listed(int id, const Extension &more) {
+    shmid_ds ds;
+    if (shm_stat(more.first_id, &ds) != 0 || ds.shm_segsz != first_bytes) return false;
+    long address = shm_attach(more.first_id);
+    if (shm_failed(address)) return false;
+    auto *h = reinterpret_cast<Header *>(address);
+    bool listed = false;
+    for (const std::atomic<int32_t> &number : h->extension_ids)
+        listed |= h->secret == more.secret && number.load(std::memory_order_relaxed) == id + 1;
+    sys::call(SYS_shmdt, address);
+    return listed;
+}
+
+// One whose session is gone, or whose maker was killed before the session knew of it.
+void remove_if_unlisted(int id, const shmid_ds &ds) {
+    if (ds.shm_cpid == 0 || !runs_no_code(ds.shm_cpid)) return;
+    long address = shm_attach(id);
+    if (shm_failed(address)) return;
+    auto *more = reinterpret_cast<Extension *>(address);
+    if (more->magic == extension_magic && !is_listed(id, *more)) sys::call(SYS_shmctl, id, IPC_RMID, 0);
+    sys::call(SYS_shmdt, address);
+}
+
+// A session whose last process was killed leaves its segments behind: removed by the next founder of the same
+// user, at once if all its tasks are dead, otherwise when nobody has been attached for a minute.
 void remove_stale_sessions() {
     shm_info info;
     long highest = sys::call(SYS_shmctl, 0, SHM_INFO, &info);
     for (long i = 0; i <= highest && i < 4096; i++) {
         shmid_ds ds;
         long id = sys::call(SYS_shmctl, (int)i, SHM_STAT, &ds);
-        if (id < 0 || ds.shm_segsz != first_bytes || !is_abandoned(ds)) continue;
-        long address = shm_attach((int)id);
-        if (shm_failed(address)) continue;
-        auto *h = reinterpret_cast<Header *>(address);
-        bool ours = h->magic == magic;
-        for (uint32_t chunk = 0; ours && chunk < max_extensions; chunk++) {
-            int extension = h->extension_ids[chunk].load(std::memory_order_relaxed) - 1;
-            if (extension >= 0 && shm_stat(extension, &ds) == 0 && ds.shm_segsz == extension_bytes && is_abandoned(ds))
-                sys::call(SYS_shmctl, extension, IPC_RMID, 0);
-        }
-        sys::call(SYS_shmdt, address);
-        if (ours) sys::call(SYS_shmctl, (int)id, IPC_RMID, 0);
+        if (id < 0 || !is_deserted(ds)) continue;
+        if (ds.shm_segsz == first_bytes) remove_if_stale((int)id, ds);
+        if (ds.shm_segsz == extension_bytes) remove_if_unlisted((int)id, ds);
     }
 }
 
@@ -123,8 +212,10 @@ int Segment::attach(const char *name) {
     if (!read_name(name, id, secret)) return EINVAL;
     shmid_ds ds;
     if (shm_stat(id, &ds) != 0 || ds.shm_segsz != first_bytes) return EIDRM;
-    // Root must not be led by memory that somebody else can write.
-    if (ds.shm_perm.uid != getauxval(AT_EUID) || (ds.shm_perm.mode & 077) != 0) return EPERM;
+    // The maker's, or the one's whom it was given to. Root is not led by memory that somebody else has made.
+    const auto user = (uid_t)getauxval(AT_EUID);
+    const bool made = ds.shm_perm.cuid == user, given = ds.shm_perm.uid == user && user != 0;
+    if ((!made && !given) || (ds.shm_perm.mode & 077) != 0) return EPERM;
     long address = shm_attach(id);
     if (shm_failed(address)) return (int)-address;
     auto *h = reinterpret_cast<Header *>(address);
@@ -136,20 +227,26 @@ int Segment::attach(const char *name) {
     base_ = reinterpret_cast<char *>(address);
     id_ = id;
     secret_ = secret;
+    given_away_ = made && ds.shm_perm.uid != user;
     return 0;
 }
 
-// Another segment of this session: what a number in memory that others can write says is not believed. Null: it
-// is not one, or cannot be had.
-static Extension *attach_extension(int id, uint64_t secret) {
+bool Segment::give_to(uid_t user) {
     shmid_ds ds;
-    if (id < 0 || shm_stat(id, &ds) != 0 || ds.shm_segsz != extension_bytes) return nullptr;
-    long address = shm_attach(id);
-    if (shm_failed(address)) return nullptr;
-    auto *more = reinterpret_cast<Extension *>(address);
-    if (more->magic == extension_magic && more->secret == secret) return more;
-    sys::call(SYS_shmdt, address);
-    return nullptr;
+    if (!attached() || quiet_ || user == 0 || shm_stat(id_, &ds) != 0) return false;
+    if (ds.shm_perm.cuid == user || ds.shm_perm.uid != ds.shm_perm.cuid || !set_user(id_, user)) return false;
+    for (uint32_t chunk = 0; chunk < max_extensions; chunk++)
+        if (extension(chunk)) set_user(header()->extension_ids[chunk].load(std::memory_order_relaxed) - 1, user);
+    return true;
+}
+
+void Segment::take_back() {
+    shmid_ds ds;
+    if (shm_stat(id_, &ds) != 0) return;
+    set_user(id_, ds.shm_perm.cuid);
+    for (uint32_t chunk = 0; chunk < max_extensions; chunk++)
+        if (extension(chunk))
+            set_user(header()->extension_ids[chunk].load(std::memory_order_relaxed) - 1, ds.shm_perm.cuid);
 }
 
 char *Segment::extension(uint32_t chunk) const {
@@ -172,6 +269,10 @@ Extension *Segment::make_extension(int &ret_id) const {
         sys::call(SYS_shmctl, (int)id, IPC_RMID, 0);
         return nullptr;
     }
+    // Both users of the session, whichever of them makes it.
+    shmid_ds first, mine;
+    if (shm_stat(id_, &first) == 0 && shm_stat((int)id, &mine) == 0 && first.shm_perm.uid != first.shm_perm.cuid)
+        set_user((int)id, first.shm_perm.uid == mine.shm_perm.cuid ? first.shm_perm.cuid : first.shm_perm.uid);
     auto *more = reinterpret_cast<Extension *>(address);
     more->secret = secret_;
     more->first_id = id_;
@@ -207,13 +308,7 @@ bool Segment::grow() {
 
 void Segment::remove() {
     if (!attached()) return;
-    for (uint32_t chunk = 0; chunk < max_extensions; chunk++) {
-        int id = header()->extension_ids[chunk].load(std::memory_order_relaxed);
-        if (Extension *more = id ? attach_extension(id - 1, secret_) : nullptr) {
-            sys::call(SYS_shmctl, id - 1, IPC_RMID, 0);
-            sys::call(SYS_shmdt, more);
-        }
-    }
+    remove_extensions(*header());
     sys::call(SYS_shmctl, id_, IPC_RMID, 0);
 }
 

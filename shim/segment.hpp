@@ -6,6 +6,8 @@
 // Async-signal-safe. It is never unmapped: somebody may be reading.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <cstdint>
 
@@ -25,6 +27,13 @@ class Segment {
     bool attached() const { return base_ != nullptr; }
     // "id:secret", for attach() in another process. 40 bytes are enough.
     void write_name(char (&ret_name)[64]) const;
+    // Lets another user find the session too, before this process becomes that user: afterwards it could not. Two users
+    // only, the one who made it and the first it was given to; never root. True if it was given: take_back() undoes it.
+    bool give_to(uid_t user);
+    void take_back();
+    // Another user than this process's can write here, though this one has made it: what it says of files and processes
+    // is not to be followed.
+    bool is_given_away() const { return given_away_; }
     // Removes all of it. What is mapped stays readable for this process.
     void remove();
 
@@ -49,6 +58,7 @@ class Segment {
     mutable std::atomic<char *> extensions_[layout::max_extensions] = {};
     int id_ = -1;
     bool quiet_ = false;
+    bool given_away_ = false;
     uint64_t secret_ = 0;
 };
 

@@ -25,7 +25,7 @@ int Session::found(pid_t root) {
     if (int error = memory.make()) return error;
     layout::Header &h = *header();
     h.session = id_ = random_word();
-    h.root = root_ = root;
+    h.root = root_ = stream_process_ = root;
     for (int fd = 1; fd <= 2; fd++) h.streams[fd] = streams_[fd] = identity_of(fd);
     memory.publish();
     return 0;
@@ -35,7 +35,12 @@ int Session::attach(const char *name) {
     if (int error = memory.attach(name)) return error;
     const layout::Header &h = *header();
     id_ = h.session;
-    root_ = h.root;
+    root_ = stream_process_ = h.root;
+    // A user to whom the session was given could name any file that one of its processes has open: root would write there.
+    if (memory.is_given_away()) {
+        use_own_streams(sys::getpid());
+        return 0;
+    }
     streams_[1] = h.streams[1];
     streams_[2] = h.streams[2];
     return 0;
@@ -49,6 +54,11 @@ void Session::set_root(pid_t root) {
 void Session::record_own_streams(pid_t self) {
     if (attached()) return;
     root_ = self;
+    use_own_streams(self);
+}
+
+void Session::use_own_streams(pid_t self) {
+    stream_process_ = self;
     for (int fd = 1; fd <= 2; fd++) streams_[fd] = identity_of(fd);
 }
 

@@ -49,6 +49,8 @@ class Session {
     // The session's standard streams, recorded by the process that founds it (without a session: by
     // this process at start-up), and the process whose /proc/PID/fd has them.
     const FileIdentity &stream(int fd) const { return streams_[fd]; }  // 1 or 2
+    pid_t stream_process() const { return stream_process_; }
+    // The session's first process.
     pid_t root() const { return root_; }
     // Founded for another process, which is made only then.
     void set_root(pid_t root);
@@ -60,10 +62,11 @@ class Session {
     constexpr Session() = default;
 
   private:
+    void use_own_streams(pid_t self);
     layout::Header *header() const { return memory.header(); }
 
     uint64_t id_ = 0;
-    pid_t root_ = 0;
+    pid_t root_ = 0, stream_process_ = 0;
     FileIdentity streams_[3] = {};
     std::atomic<uint64_t> own_lost_{0};
     std::atomic<int> own_lost_error_{0};

@@ -86,7 +86,7 @@ struct ProcPath {
 // The same open file description as the first process has, of a socket too. EPERM: it may not be traced.
 [[gnu::noinline]] inline Outlet duplicate_from_root(int stream, const FileIdentity &identity) {
     constexpr long pidfd_open = 434, pidfd_getfd = 438;  // newer than some headers
-    long root = sys::call(pidfd_open, session.root(), 0);
+    long root = sys::call(pidfd_open, session.stream_process(), 0);
     if (root < 0) return {root};
     Outlet found{-EBADF};
     Places places{stream};
@@ -108,7 +108,7 @@ struct ProcPath {
 [[gnu::noinline]] inline Outlet reopen_from_root(int stream, const FileIdentity &identity) {
     Places places{stream};
     for (int i = 0; i < Places::count; i++) {
-        ProcPath path(session.root(), places[i]);
+        ProcPath path(session.stream_process(), places[i]);
         struct stat st;
         if (sys::call(sys::nr_fstatat, AT_FDCWD, path.text, &st, 0) != 0 || identity_of(st) != identity ||
             S_ISREG(st.st_mode))
@@ -150,7 +150,7 @@ inline Outlet session_stream(int stream) {
     if (sys::call(sys::nr_fstat, stream, &ret_stat) == 0 && identity_of(ret_stat) == identity) return true;
     Places places{stream};
     for (int i = 0; i < Places::count; i++) {
-        ProcPath path(session.root(), places[i]);
+        ProcPath path(session.stream_process(), places[i]);
         if (sys::call(sys::nr_fstatat, AT_FDCWD, path.text, &ret_stat, 0) == 0 &&
             identity_of(ret_stat) == identity)
             return true;

@@ -15,12 +15,18 @@ namespace {
 template <typename Genuine, typename... Ids>
 [[gnu::noinline]] int change_watched(const char *name, uint32_t event, const Genuine &genuine, Ids... ids) {
     auto call = [&] { return (int)genuine(ids...); };
-    uid_t last[] = {ids...};
+    uid_t given[] = {ids...};
+    constexpr auto as_it_is = (uid_t)-1;
     bool reads_back = name[3] == 'f';  // setfsuid, setfsgid: no error is returned
+    bool is_seteuid = name[3] == 'e';
+    constexpr bool several = sizeof...(ids) > 1;
     return change_ids({.name = name,
                        .event = event,
                        .reads_back = reads_back,
-                       .filesystem_id = last[0],
+                       .filesystem_id = given[0],
+                       .real = reads_back || is_seteuid ? as_it_is : given[0],
+                       .effective = reads_back ? as_it_is : given[several],
+                       .is_setuid = !several && !is_seteuid && !reads_back,
                        .genuine = [](void *context) { return (*static_cast<decltype(call) *>(context))(); },
                        .context = &call});
 }

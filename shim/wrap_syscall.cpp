@@ -58,10 +58,14 @@ Next replace(SystemCall &c, const char *name, int directory, const long *path_ar
 // --- ids
 
 Next change(SystemCall &c, const char *name, uint32_t event, bool reads_back = false) {
+    const bool is_setuid = name[7] == 'u';  // "SYS_setuid"
     int result = change_ids({.name = name,
                              .event = event,
                              .reads_back = reads_back,
                              .filesystem_id = (uid_t)c.a[0],
+                             .real = reads_back ? (uid_t)-1 : (uid_t)c.a[0],
+                             .effective = reads_back ? (uid_t)-1 : (uid_t)c.a[!is_setuid],
+                             .is_setuid = is_setuid,
                              .genuine = [](void *call) { return (int)with_errno(static_cast<SystemCall *>(call)->make()); },
                              .context = &c});
     // setfsuid returns an id, however large.

@@ -1,62 +1,53 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread forks while another one ends the process: the child is no part of that end, it forks, waits and exits
- * like any other.
- *
- * stdout: any
+ * A thread is inside fork while another one ends the process: the child is no part of that end, it forks, waits and
+ * exits like any other.
  */
 #include <pthread.h>
-#include <sys/prctl.h>
+#include <sched.h>
 
 #include "check.h"
 
-static int report[2];
-
-static void *fork_again(void *unused)
+/* The fork is on its way when the other thread's EXIT is being told. */
+static void prepare(void)
 {
-    for (;;) {
-        pid_t child = fork(), grandchild;
+    if (getpid() != gettid())
+        await_pause();
+}
 
-        if (child < 0)
-            return unused;
-        if (child > 0)
-            continue;
-        /* Whether the other thread was in exit already cannot be seen: each one has to come through. */
-        grandchild = fork();
+static void *make_a_child(void *unused)
+{
+    pid_t child = fork();
+
+    if (child == 0) {
+        pid_t grandchild = fork();
+
         if (grandchild == 0)
             _exit(5);
-        if (status_of(grandchild) != exited(5))
-            _exit(1);
-        send_byte(report[1], '.');
-        exit(0);
+        exit(status_of(grandchild) == exited(5) ? 6 : 1);
     }
+    CHECK_EQUAL(status_of(child), exited(6));
+    EXPECT_TASK(child, "init clone exit free");
+    let_go();
+    return unused;
 }
 
 int main(void)
 {
-    CHECK_EQUAL(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
-    for (int round = 0; round < 40; round++) {
-        pid_t process;
-        int status;
+    pid_t process;
 
-        CHECK_EQUAL(pipe(report), 0);
-        process = fork();
-        if (process == 0) {
-            pthread_t thread;
+    CHECK_EQUAL(pthread_atfork(prepare, NULL, NULL), 0);
+    process = fork();
+    if (process == 0) {
+        pthread_t thread;
 
-            CHECK_EQUAL(pthread_create(&thread, NULL, fork_again, NULL), 0);
-            await_byte(report[0]);
-            _exit(0);
-        }
-        close(report[1]);
-        CHECK_EQUAL(status_of(process), 0);
-        /* Until nobody has the pipe any more, and nobody is left. */
-        while (await_byte(report[0]))
-            ;
-        close(report[0]);
-        while (wait(&status) > 0)
-            CHECK_EQUAL(status, 0);
-        CHECK_EQUAL(errno, ECHILD);
+        pause_next(WATCH_MASK_EXIT, "_exit");
+        CHECK_EQUAL(pthread_create(&thread, NULL, make_a_child, NULL), 0);
+        /* In fork, or nearly: what comes later is parked, which is another test's. */
+        while (last_of(getpid(), WATCH_TASK_CLONE) && events_so_far() < 6)
+            sched_yield();
+        _exit(3);
     }
+    CHECK_EQUAL(status_of(process), exited(3));
     return 0;
 }

@@ -83,14 +83,77 @@ TEST_F(AttachTest, ASegmentThatOthersCanWriteIsRefused) {
     ds.shm_perm.mode = 0666;
     ASSERT_EQ(shmctl(segment, IPC_SET, &ds), 0);
     EXPECT_EQ(attach(name), EPERM);
-    if (geteuid() != 0) GTEST_SKIP() << "giving a segment away needs root";
     ds.shm_perm.mode = 0600;
-    ds.shm_perm.uid = nobody;
-    ASSERT_EQ(shmctl(segment, IPC_SET, &ds), 0);
-    EXPECT_EQ(attach(name), EPERM);
-    ds.shm_perm.uid = 0;
     ASSERT_EQ(shmctl(segment, IPC_SET, &ds), 0);
     EXPECT_EQ(attach(name), 0);
+}
+
+TEST_F(AttachTest, RootIsNotLedByMemoryThatAnotherUserHasMade) {
+    if (geteuid() != 0) GTEST_SKIP() << "being two users needs root";
+    // A user makes a session and gives it to root: what is in it is whatever he likes.
+    ASSERT_EQ(seteuid(nobody), 0);
+    Member users;
+    EXPECT_EQ(users.session.found(getpid()), 0);
+    char text[64];
+    users.session.write_name(text);
+    EXPECT_FALSE(users.session.memory.give_to(0)) << "never of our own doing";
+    shmid_ds ds = {};
+    EXPECT_EQ(shmctl(atoi(text), IPC_STAT, &ds), 0);
+    ds.shm_perm.uid = 0;
+    EXPECT_EQ(shmctl(atoi(text), IPC_SET, &ds), 0);
+    ASSERT_EQ(seteuid(0), 0);
+    EXPECT_EQ(attach(text), EPERM);
+    shmctl(atoi(text), IPC_RMID, nullptr);
+}
+
+TEST_F(AttachTest, OfASessionThatWasGivenAwayRootFollowsNoFileAndNoProcess) {
+    if (geteuid() != 0) GTEST_SKIP() << "being two users needs root";
+    ASSERT_TRUE(member->session.memory.give_to(nobody));
+    EXPECT_FALSE(member->session.memory.give_to(nobody)) << "it is his already";
+    EXPECT_FALSE(member->session.memory.give_to(nobody - 1)) << "two users only";
+    // What he could write: some file that he has open, and the process that has it.
+    auto *header = static_cast<taskwatch::layout::Header *>(shmat(segment, nullptr, 0));
+    header->streams[2] = {1, 2, 3};
+    header->root = 4;
+    Member other;
+    ASSERT_EQ(other.session.attach(name.c_str()), 0);
+    EXPECT_NE(other.session.stream(2), (taskwatch::FileIdentity{1, 2, 3}));
+    EXPECT_EQ(other.session.stream_process(), getpid());
+    member->session.memory.take_back();
+    shmid_ds ds = {};
+    ASSERT_EQ(shmctl(segment, IPC_STAT, &ds), 0);
+    EXPECT_EQ(ds.shm_perm.uid, 0u);
+    shmdt(header);
+}
+
+TEST_F(AttachTest, FurtherSegmentsAreBothUsers) {
+    if (geteuid() != 0) GTEST_SKIP() << "being two users needs root";
+    auto owner_of_the_second = [&] {
+        shmid_ds ds = {};
+        auto *header = member->session.memory.header();
+        EXPECT_EQ(shmctl(header->extension_ids[0].load() - 1, IPC_STAT, &ds), 0);
+        return ds.shm_perm.uid;
+    };
+    auto grow = [&] {
+        for (int i = 0; i < 200; i++) {
+            Task task;
+            member->ledger.enter(task, nullptr);
+        }
+    };
+    grow();
+    EXPECT_EQ(owner_of_the_second(), 0u);
+    ASSERT_TRUE(member->session.memory.give_to(nobody));
+    EXPECT_EQ(owner_of_the_second(), nobody);
+    member->session.memory.take_back();
+    EXPECT_EQ(owner_of_the_second(), 0u);
+    member->session.close();
+    // Given before it grew.
+    member = std::make_unique<Member>();
+    SetUp();
+    ASSERT_TRUE(member->session.memory.give_to(nobody));
+    grow();
+    EXPECT_EQ(owner_of_the_second(), nobody);
+    member->session.close();
 }
 
 // --- random bytes
