@@ -191,6 +191,12 @@ int Segment::make() {
     return 0;
 }
 
+bool Segment::is_of_our_pids() const {
+    shmid_ds ds;
+    // The kernel translates it for who asks, also when that process has ended.
+    return quiet_ || !attached() || shm_stat(id_, &ds) != 0 || ds.shm_cpid != 0;
+}
+
 void Segment::publish() { header()->magic = magic; }
 
 void Segment::write_name(char (&ret_name)[64]) const {

@@ -46,6 +46,8 @@ class Segment {
     // From now on no system call is made here: no further segment is made or mapped (R16).
     void be_quiet() { quiet_ = true; }
     bool is_quiet() const { return quiet_; }
+    // False in a pid namespace that its maker is not in: the process ids in it are none of ours. One system call.
+    bool is_of_our_pids() const;
 
     constexpr Segment() = default;
     Segment(const Segment &) = delete;

@@ -22,6 +22,7 @@ class Session {
     // Finds one by TASKWATCH_SESSION's value: see Segment::attach().
     [[nodiscard]] int attach(const char *name);
     bool attached() const { return memory.attached(); }
+    bool is_of_our_pids() const { return memory.is_of_our_pids(); }
     void write_name(char (&ret_name)[64]) const { memory.write_name(ret_name); }
     // Random, never 0 with a session.
     uint64_t id() const { return id_; }

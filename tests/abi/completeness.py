@@ -83,6 +83,7 @@ def prove(names, wrapped_names, reasons):
     a_wrapped = sorted(wrapped_names & names)[0]
     cases = {
         "an unlisted candidate": (names | {"posix_spawn_new"}, wrapped_names, [r for r in reasons if "*" not in r[0]]),
+        "libc 2.39's pidfd_spawn": (names | {"pidfd_spawn"}, wrapped_names, reasons),
         "a line that was lost": (names, wrapped_names, [r for r in reasons if r[0] != a_name]),
         "a wrapper that was lost": (names, wrapped_names - {"fork"}, reasons),
         "a name that libc has not": (names, wrapped_names, [*reasons, ("fork_of_old", "a reason")]),

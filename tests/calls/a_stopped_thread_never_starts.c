@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A thread that is stopped, at INIT or at CLONE, runs nothing of the program: pthread_create returns the
- * number and leaves the caller's variable alone, thrd_create says nomem or error. FREE follows.
+ * number and leaves the caller's variable alone, thrd_create says nomem or error. FREE follows. So for threads
+ * of each kind.
  *
  * main: exec exit free
  */
@@ -25,18 +26,37 @@ static int run_thrd(void *unused)
     return 0;
 }
 
+/* Joinable, detached, on a stack of its own, on the smallest one, with a signal mask. */
+#define KINDS 5
+static void set_kind(pthread_attr_t *attributes, int kind)
+{
+    static char stack[65536] __attribute__((aligned(4096)));
+    sigset_t set;
+
+    if (kind == 1)
+        CHECK_EQUAL(pthread_attr_setdetachstate(attributes, PTHREAD_CREATE_DETACHED), 0);
+    if (kind == 2)
+        CHECK_EQUAL(pthread_attr_setstack(attributes, stack, sizeof stack), 0);
+    if (kind == 3)
+        CHECK_EQUAL(pthread_attr_setstacksize(attributes, PTHREAD_STACK_MIN), 0);
+    if (kind == 4) {
+        sigemptyset(&set);
+        sigaddset(&set, SIGUSR1);
+        CHECK_EQUAL(pthread_attr_setsigmask_np(attributes, &set), 0);
+    }
+}
+
 static void stopped(uint32_t events, const char *sequence)
 {
-    static const int detached[] = {PTHREAD_CREATE_JOINABLE, PTHREAD_CREATE_DETACHED};
     pthread_attr_t attributes;
     pthread_t thread;
     thrd_t other;
     uint32_t mark;
 
-    for (size_t i = 0; i < 2; i++) {
+    for (int kind = 0; kind < KINDS; kind++) {
         stop_at(events, notifier_from_errno(-EDQUOT));
         pthread_attr_init(&attributes);
-        pthread_attr_setdetachstate(&attributes, detached[i]);
+        set_kind(&attributes, kind);
         memset(&thread, 0x55, sizeof thread);
         mark = events_so_far();
         errno = EDOM;

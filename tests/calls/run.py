@@ -14,6 +14,7 @@ when it is gone, is said in its first comment, "key: value" a line:
   main:         the first watcher's events of the program's own task: "exec exit free", less EXEC's +adopted
   owed:         tasks of which nobody is left to tell the end: 0
   watched: part     the recorder is not told of whole lives
+  watched: cut      threads are killed inside the recorder: the program looks at the records itself
   needs:        root
 
 A program that ends with 77 is skipped, for the reason on its stdout.
@@ -142,7 +143,10 @@ class Case:
             equal("stderr", err, self.expected_text("stderr"))
         for name in self.one("watchers", "recorder").split():
             seen = records.read(self.path(name)) if name in RECORDERS else []
-            faults = records.faults(seen, int(self.one("owed", "0")), self.one("watched") != "part")
+            if self.one("watched") == "cut":
+                seen, faults = [r for r in seen if r.complete], []
+            else:
+                faults = records.faults(seen, int(self.one("owed", "0")), self.one("watched") != "part")
             main = next((r.id for r in seen if r.pid == pid), None)
             told = records.sequence(r for r in seen if r.id == main).replace("exec+adopted", "exec", 1)
             first = name == self.one("watchers", "recorder").split()[0]
