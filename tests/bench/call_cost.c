@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <pthread.h>
 #include <spawn.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -35,6 +36,20 @@ static void spawn_only(void *spawn_function)
     if (spawned > 0)
         waitpid(spawned, NULL, 0);
     do_spawn(&spawned, target, NULL, NULL, argv, environ);
+}
+
+static void *nothing(void *argument)
+{
+    return argument;
+}
+
+static void thread_nothing(void *function)
+{
+    int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) =
+        (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))function;
+    pthread_t thread;
+    if (create(&thread, NULL, nothing, NULL) != 0 || pthread_join(thread, NULL) != 0)
+        abort();
 }
 
 static void system_nothing(void *function)
@@ -81,6 +96,11 @@ int main(int argc, char **argv)
                                {"posix_spawn: genuine again", spawn_only, genuine_spawn},
                                {"posix_spawn: wrapped", spawn_only, (void *)posix_spawn}};
     interleave("posix_spawn, previous child reaped first", spawns, 3, rounds / 2);
+    void *genuine_create = dlsym(libc, "pthread_create");
+    struct variant threads[] = {{"pthread_create + pthread_join: genuine", thread_nothing, genuine_create},
+                                {"pthread_create + pthread_join: genuine again", thread_nothing, genuine_create},
+                                {"pthread_create + pthread_join: wrapped", thread_nothing, (void *)pthread_create}};
+    interleave("pthread_create + pthread_join, aims: at most 1.02 with nobody wanting CLONE, 1.06 with", threads, 3, rounds);
     void *genuine_system = dlsym(libc, "system"), *genuine_popen = dlsym(libc, "popen");
     struct variant systems[] = {{"system: genuine", system_nothing, genuine_system},
                                 {"system: genuine again", system_nothing, genuine_system},
