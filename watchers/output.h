@@ -28,15 +28,22 @@ static inline const char *environment(const char *name)
  * Names the sink's file: `path` must stay valid, NULL is the session's standard error. A wrong path is refused by
  * the first process of a session; later ones may have other rights, which costs them lines.
  */
-static inline const char *output_open(struct taskwatch_sink *sink, const struct notifier_block *nb, const char *key,
-                                      const char *path)
+static inline const char *output_open_as(struct taskwatch_sink *sink, const struct notifier_block *nb,
+                                         unsigned once, const char *key, const char *path)
 {
-    int error = taskwatch_sink_init(sink, path, path != NULL && taskwatch_once(nb, OUTPUT_OPENED));
+    int error = taskwatch_sink_init(sink, path, path != NULL && taskwatch_once(nb, once));
 
     if (error == 0)
         return NULL;
     return option_refuse(key, path, errno_name(-error) ? errno_name(-error) : "not to be opened",
                          "a file that can be written, in a folder that exists; a FIFO that is read");
+}
+
+/* The same for a watcher's only file, or its first; another one takes another key of taskwatch_once(). */
+static inline const char *output_open(struct taskwatch_sink *sink, const struct notifier_block *nb,
+                                      const char *key, const char *path)
+{
+    return output_open_as(sink, nb, OUTPUT_OPENED, key, path);
 }
 
 /* A path without a pattern, kept in `ret_path`; "-" is standard output. */

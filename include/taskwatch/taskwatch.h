@@ -316,7 +316,7 @@ struct taskwatch_watcher {
 	uint32_t size;
 	const char *name;        /* 1 to 31 bytes of [a-z0-9_-]; names its cells and is told in messages */
 	const char *description; /* one line, for taskwatch --list */
-	unsigned int events;     /* WATCH_MASK_ bits */
+	unsigned int events;     /* WATCH_MASK_ bits; read once more after init, which may change them */
 	int priority;            /* as in notifier_block */
 	/*
 	 * Called once per image, before the first event. `options` is "key=value,key=value" from

@@ -35,7 +35,7 @@ def _(tree):
 
 @test("the manual pages are written without a warning")
 def _(tree):
-    equal(len(manuals(tree)), 3)
+    equal(len(manuals(tree)), 4)
     need("groff")
     need("mandoc")
     for page in manuals(tree):

@@ -33,6 +33,7 @@ struct WatcherHost {
     int open_error = 0;
     int write_error = 0;
     void (*on_is_stream)() = nullptr;
+    void (*on_write)() = nullptr;
     int (*on_sweep)() = nullptr;
 
     // What was asked.
@@ -78,6 +79,7 @@ HOST_FUNCTION int taskwatch_sink_init(taskwatch_sink *sink, const char *path, in
 HOST_FUNCTION int taskwatch_write(taskwatch_sink *sink, const void *record, size_t length) {
     host.writes++;
     host.last_path = sink->path;
+    if (host.on_write) host.on_write();
     if (host.write_error) {
         host.lost++;
         host.lost_error = host.write_error;
