@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A creation that the kernel refuses (no more processes for this user): the call fails as it does without
- * the library, INIT is followed by FREE with the kernel's error, and nobody stopped it.
+ * the library, in its own way, INIT is followed by FREE with the kernel's error, and nobody stopped it.
  *
  * main: exec exit free
  * needs: root
  */
+#include <pthread.h>
+#include <pty.h>
 #include <sched.h>
 #include <spawn.h>
 #include <sys/resource.h>
+#include <threads.h>
 
 #include "check.h"
 
@@ -18,6 +21,11 @@ static int end(void *unused)
 {
     (void)unused;
     return 0;
+}
+
+static void *run(void *unused)
+{
+    return unused;
 }
 
 static void check(uint32_t mark, const char *call)
@@ -35,6 +43,9 @@ static void refused(void)
     static const struct rlimit no_more = {0, 0};
     static char *const argv[] = {"true", NULL};
     pid_t pid = -7;
+    int terminal = -7;
+    pthread_t thread;
+    thrd_t other;
     uint32_t mark;
 
     CHECK_EQUAL(setresuid(65534, 65534, 65534), 0);
@@ -57,6 +68,37 @@ static void refused(void)
     CHECK_EQUAL(posix_spawn(&pid, "/bin/true", NULL, NULL, argv, environ), EAGAIN);
     CHECK_EQUAL(pid, -7);
     check(mark, "posix_spawn");
+
+    errno = 0;
+    mark = events_so_far();
+    CHECK_EQUAL(system("true"), exited(127)); /* libc takes this for a shell that could not be started */
+    check(mark, "system");
+    errno = 0;
+    mark = events_so_far();
+    CHECK(popen("true", "r") == NULL);
+    CHECK_EQUAL(errno, ENOMEM); /* whatever the kernel says */
+    check(mark, "popen");
+    mark = events_so_far();
+    CHECK_EQUAL(forkpty(&terminal, NULL, NULL, NULL), -1);
+    CHECK_EQUAL(errno, EAGAIN);
+    CHECK_EQUAL(terminal, -7);
+    check(mark, "forkpty");
+    mark = events_so_far();
+    CHECK_EQUAL(daemon(1, 1), -1);
+    CHECK_EQUAL(errno, EAGAIN);
+    check(mark, "daemon");
+
+    mark = events_so_far();
+    CHECK_EQUAL(pthread_create(&thread, NULL, run, NULL), EAGAIN);
+    check(mark, "pthread_create");
+    mark = events_so_far();
+    CHECK_EQUAL(thrd_create(&other, end, NULL), thrd_error);
+    check(mark, "thrd_create");
+
+    mark = events_so_far();
+    CHECK_EQUAL(syscall(SYS_fork, 0L), -1);
+    CHECK_EQUAL(errno, EAGAIN);
+    check(mark, "SYS_fork");
     no_children_left();
     _exit(0);
 }

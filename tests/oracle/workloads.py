@@ -93,7 +93,7 @@ def all_workloads(seed):
                  floor={"fork": 55, "exec": 30, "exit": 55}),
         Workload("a shell script, sh", ["sh", os.path.join(FOLDER, "jobs.sh")], status=17,
                  floor={"fork": 24, "exec": 19, "exit": 24}),
-        Workload("python", [sys.executable, os.path.join(FOLDER, "children.py")], status=23, alone=1,
+        Workload("python", [sys.executable, os.path.join(FOLDER, "children.py")], status=23,
                  floor={"fork": 43, "exec": 24, "exit": 43}),
         Workload("perl", ["perl", os.path.join(FOLDER, "children.pl")], status=31,
                  floor={"fork": 15, "exec": 8, "exit": 15}),
