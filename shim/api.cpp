@@ -8,11 +8,13 @@
 #include "loader.hpp"
 #include "process.hpp"
 #include "session.hpp"
+#include "true_end.hpp"
 
 using namespace taskwatch;
 
 EXPORT int register_task_watcher_events(notifier_block *nb, unsigned int mask) {
     if (self().in_vfork_child()) return -EBUSY;
+    register_fork_handlers();
     int error = chain.add(nb, mask, loading_name(), watcher_number);
     if (error == 0) {
         session.want(chain.wanted());

@@ -41,7 +41,7 @@ class Columns {
     std::atomic<uint32_t> own_once_[16] = {};
 };
 
-extern constinit Columns columns;
+[[gnu::visibility("hidden")]] extern constinit Columns columns;
 
 // For Chain::add().
 inline unsigned watcher_number(const char *watcher, unsigned earlier) { return columns.number_of(watcher, earlier); }

@@ -98,6 +98,6 @@ class Ledger {
     uint64_t own_ids_ = 0;
 };
 
-extern constinit Ledger ledger;
+[[gnu::visibility("hidden")]] extern constinit Ledger ledger;
 
 }  // namespace taskwatch

@@ -50,8 +50,9 @@ struct Process {
     bool wants(uint32_t mask) const { return wanted.load(std::memory_order_relaxed) & mask; }
 };
 
-extern constinit Process process;
-extern constinit Chain chain;
+// Hidden, or each access would take the address from the global offset table first: -fvisibility is for definitions.
+[[gnu::visibility("hidden")]] extern constinit Process process;
+[[gnu::visibility("hidden")]] extern constinit Chain chain;
 
 // What process.wanted should be.
 uint32_t wanted_now();
@@ -61,6 +62,18 @@ void update_wanted();
 // Starts the library if that has not happened: reads the variables, finds the session, loads the
 // watchers. In startup.cpp, where the order is written. errno is kept.
 void ensure_started();
+
+// The first question of a wrapper that has nothing else to do: true if the library is started and nobody wants any of
+// these events. Two instructions; a compiler makes four of an atomic load and a test.
+[[gnu::always_inline]] inline bool nobody_wants(uint32_t mask) {
+#if defined(__x86_64__)
+    bool none;
+    asm volatile("testl %2, %1" : "=@ccz"(none) : "m"(process.wanted), "re"(mask | unstarted));
+    return none;
+#else
+    return !(process.wanted.load(std::memory_order_relaxed) & (mask | unstarted));
+#endif
+}
 
 // True if the caller has to do something for one of these events; starts the library on first use.
 [[gnu::always_inline]] inline bool wanted(uint32_t mask) {

@@ -73,7 +73,7 @@ class Session {
     std::atomic<int> own_lost_error_{0};
 };
 
-extern constinit Session session;
+[[gnu::visibility("hidden")]] extern constinit Session session;
 
 // Of a text, for tables in the session's memory. Never a secret's.
 uint64_t hash_of(const char *text);

@@ -125,6 +125,7 @@ void ensure_started() {
     // Without watchers the chain, which is a page of its own, is not even looked at.
     bool watched = process.config.watchers || process.registered_early;
     process.wanted.store(watched ? wanted_now() : 0, std::memory_order_release);
+    if (watched && !process.wants(mask_life)) register_fork_handlers();
     errno = saved_errno;
 }
 

@@ -16,7 +16,8 @@ void at_quick_end(void *);
 
 // Each registers one of ours, once. Called before anybody else's registration of that kind is forwarded, so that ours
 // is first and therefore last to run at exit and first to run in a forked child; otherwise at the start (exit: libc
-// registers its own without asking us) or before the call that runs them (quick_exit, fork).
+// registers its own without asking us) or before the call that runs them: quick_exit, a fork that is watched. A fork that
+// nobody watches needs ours once there is a chain, or a thread that may be making one: they register them.
 void register_exit_handler();
 void register_quick_handler();
 void register_fork_handlers();

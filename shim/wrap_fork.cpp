@@ -22,16 +22,25 @@ constexpr uint64_t fork_flags = CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGC
 
 }  // namespace
 
+// Apart from the exported function, whose fast path then needs no frame.
+[[gnu::noinline]] static pid_t fork_watched() { return create_process({"fork", fork_flags}, fork_genuinely, nullptr); }
+
 EXPORT pid_t fork() noexcept {
-    return create_process({"fork", fork_flags}, fork_genuinely, nullptr);
+    if (nobody_wants(mask_life)) [[likely]] return real::fork();
+    return fork_watched();
 }
 extern "C" EXPORT_ALIAS(fork) pid_t __fork() noexcept;
 extern "C" EXPORT_ALIAS(fork) pid_t __libc_fork() noexcept;
 
 // No atfork handlers and no lock of libc's is put right in the child: the hold and CLONE's walk are
 // async-signal-safe anyway.
-EXPORT pid_t _Fork() noexcept {
+[[gnu::noinline]] static pid_t fork_bare_watched() {
     return create_process({"_Fork", fork_flags}, [](void *) { return real::_Fork(); }, nullptr);
+}
+
+EXPORT pid_t _Fork() noexcept {
+    if (nobody_wants(mask_life)) [[likely]] return real::_Fork();
+    return fork_bare_watched();
 }
 
 #if defined(__x86_64__)

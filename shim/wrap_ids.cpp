@@ -34,7 +34,7 @@ template <typename Genuine, typename... Ids>
 template <typename Genuine, typename... Ids>
 [[gnu::always_inline]] inline int change(const char *name, uint32_t event, const Genuine &genuine, Ids... ids) {
     const uint32_t mask = event == WATCH_TASK_UID ? WATCH_MASK_UID : WATCH_MASK_GID;
-    if (!(process.wanted.load(std::memory_order_relaxed) & (mask | unstarted))) [[likely]] return (int)genuine(ids...);
+    if (nobody_wants(mask)) [[likely]] return (int)genuine(ids...);
     return change_watched(name, event, genuine, ids...);
 }
 

@@ -11,6 +11,7 @@
 #include "export.hpp"
 #include "real.hpp"
 #include "thread_start.hpp"
+#include "true_end.hpp"
 
 using namespace taskwatch;
 
@@ -118,6 +119,7 @@ int delete_key_genuinely(pthread_key_t key) { return real::pthread_key_delete(ke
 EXPORT int pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes, void *(*function)(void *),
                           void *argument) noexcept {
     Thread &thread = self();
+    register_fork_handlers();
     if (thread.in_callback || !wanted(mask_life) || process.quiet)
         return real::pthread_create(ret_thread, attributes, function, argument);
     int detach = PTHREAD_CREATE_JOINABLE, saved_errno = errno;
@@ -136,6 +138,7 @@ EXPORT int pthread_create(pthread_t *ret_thread, const pthread_attr_t *attribute
 
 EXPORT int thrd_create(thrd_t *ret_thread, thrd_start_t function, void *argument) {
     Thread &thread = self();
+    register_fork_handlers();
     if (thread.in_callback || !wanted(mask_life) || process.quiet)
         return real::thrd_create(ret_thread, function, argument);
     int saved_errno = errno;

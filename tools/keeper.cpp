@@ -12,11 +12,13 @@
 #include "lifecycle.hpp"
 #include "loader.hpp"
 #include "session.hpp"
+#include "true_end.hpp"
 
 namespace taskwatch {
 
 // The library's start has no part in this process: what is watched is told through us, and we are not.
 void ensure_started() {}
+void register_fork_handlers() {}
 
 namespace {
 

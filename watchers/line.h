@@ -37,11 +37,12 @@ LINE_FUNCTION line_bytes(struct line *line, const char *bytes, size_t count)
 
 LINE_FUNCTION line_text(struct line *line, const char *text)
 {
-    size_t count = 0;
+    size_t length = line->length;
 
-    while (text[count])
-        count++;
-    line_bytes(line, text, count);
+    for (; *text; text++, length++)
+        if (length < line->capacity)
+            line->text[length] = *text;
+    line->length = length;
 }
 
 LINE_FUNCTION line_number(struct line *line, uint64_t number)
