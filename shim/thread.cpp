@@ -33,6 +33,11 @@ Thread &self() {
     return own;
 }
 
+const Thread &thread_of(pthread_t thread) {
+    const uintptr_t distance = (uintptr_t)&own - (uintptr_t)pthread_self();
+    return *reinterpret_cast<const Thread *>((uintptr_t)thread + distance);
+}
+
 Thread *enter_foreign_tls(pid_t tid) {
     foreign_seen.store(true, std::memory_order_relaxed);
     for (unsigned i = 0; i < foreign_capacity; i++) {

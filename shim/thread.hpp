@@ -7,6 +7,8 @@
 // a small pool, found by its tid (see self()).
 #pragma once
 
+#include <pthread.h>
+
 #include <cstdint>
 
 #include "chain.hpp"
@@ -59,6 +61,9 @@ struct Thread {
 // The calling thread's. One TLS access, unless a child on foreign TLS was ever made in this process:
 // then one gettid() more.
 Thread &self();
+
+// Another thread's, while it is there or waits to be joined: its static TLS is as far from its pthread_t as ours is.
+const Thread &thread_of(pthread_t thread);
 
 // A Thread for the calling task, which runs on another's TLS; null if the pool is used up. Released
 // with leave_foreign_tls().

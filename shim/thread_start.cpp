@@ -130,7 +130,7 @@ bool enter_thread(ThreadStart *record, ThreadStart &ret_copy) {
     thread.task = ret_copy.task;
     thread.task.pid = thread.tid;
     thread.task.start_ns = boottime_ns();
-    thread.current = &thread.task;
+    __atomic_store_n(&thread.current, &thread.task, __ATOMIC_RELEASE);  // for look_before_join()
     if (!ret_copy.gate) ledger.settle(thread.task);
     if (have_key.load(std::memory_order_acquire)) pthread_setspecific(end_key, &thread);
     if (ret_copy.blocked) sys::set_signal_mask(ret_copy.mask);
@@ -156,10 +156,18 @@ void watch_thread_ends() {
 
 bool is_thread_end_key(pthread_key_t key) { return have_key.load(std::memory_order_relaxed) && key == end_key; }
 
-void end_joined_thread(pid_t tid, const char *call) {
-    Task task;
-    if (tid <= 0 || !wanted(mask_life) || self().in_callback) return;
-    if (ledger.find_owing(tid, task) && task.pid != task.tgid) end_on_behalf(task, {.call = call, .dead = tid});
+Joined look_before_join(pthread_t thread) {
+    const Thread &other = thread_of(thread);
+    if (__atomic_load_n(&other.current, __ATOMIC_ACQUIRE) == &other.task) return {other.task, 0};
+    return {{}, tid_of(thread)};
+}
+
+void end_joined_thread(const Joined &joined, const char *call) {
+    if (!wanted(mask_life) || self().in_callback) return;
+    Task task = joined.task;
+    if (joined.tid > 0 && (!ledger.find_owing(joined.tid, task) || task.pid == task.tgid)) return;
+    // No slot: nobody watched when it was made.
+    if (task.slot != Task::no_slot) end_on_behalf(task, {.call = call, .dead = task.pid});
 }
 
 }  // namespace taskwatch

@@ -49,8 +49,15 @@ bool is_thread_end_key(pthread_key_t key);
 // The tid of a thread that cannot go away meanwhile, or 0.
 pid_t tid_of(pthread_t thread);
 
+// Whom a join is about. Of a thread that has ended libc does not know the tid any more, but its storage is there until the
+// join; one that has not begun has nothing there yet, but a tid.
+struct Joined {
+    Task task;
+    pid_t tid;  // 0: `task` is known
+};
+Joined look_before_join(pthread_t thread);
 // After a successful join: EXIT and FREE for a thread that could not tell them itself.
-void end_joined_thread(pid_t tid, const char *call);
+void end_joined_thread(const Joined &joined, const char *call);
 
 // libc's own, without our wrappers.
 int join_genuinely(pthread_t thread);

@@ -101,9 +101,9 @@ int make_thrd(void *, pthread_t *ret_thread, ThreadStart *start, bool) {
 template <typename Join>
 int join(const char *call, pthread_t thread, Join genuine) {
     if (!wanted(mask_life)) return genuine();
-    pid_t tid = tid_of(thread);
+    const Joined joined = look_before_join(thread);
     int result = genuine();
-    if (result == 0) end_joined_thread(tid, call);
+    if (result == 0) end_joined_thread(joined, call);
     return result;
 }
 

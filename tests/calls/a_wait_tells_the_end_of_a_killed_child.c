@@ -53,6 +53,16 @@ static pid_t by_pidfd(pid_t child, int *status)
     *status = info.si_status;
     return info.si_pid;
 }
+static pid_t by_wall(pid_t child, int *status) { return waitpid(child, status, __WALL); }
+static pid_t by_asking(pid_t child, int *status)
+{
+    pid_t pid;
+
+    while ((pid = waitpid(-1, status, WNOHANG)) == 0)
+        ;
+    CHECK_EQUAL(pid, child);
+    return pid;
+}
 static pid_t by_a_look_first(pid_t child, int *status)
 {
     siginfo_t info = {0};
@@ -71,7 +81,7 @@ int main(void)
     } waits[] = {
         {by_wait, "wait"}, {by_waitpid, "waitpid"}, {by_wait3, "wait3"}, {by_wait4, "wait4"},
         {by_alias_wait, "wait"}, {by_alias_waitpid, "waitpid"}, {by_null, "waitpid"}, {by_waitid, "waitid"},
-        {by_waitid_null, "waitid"}, {by_pidfd, "waitid"}, {by_a_look_first, "waitid"},
+        {by_wall, "waitpid"}, {by_asking, "waitpid"}, {by_waitid_null, "waitid"}, {by_pidfd, "waitid"}, {by_a_look_first, "waitid"},
     };
 
     for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) {
