@@ -79,6 +79,29 @@ EXPORT int taskwatch_once(const notifier_block *nb, unsigned int key) {
     return key < 31 && columns.once(nb ? name_of_block(nb) : nullptr, key);
 }
 
+EXPORT int taskwatch_for_each_task(int (*visit)(void *context, const task_watch *task), void *context) {
+    struct Visit {
+        int (*visit)(void *, const task_watch *);
+        void *context;
+        int result;
+    } all{visit, context, 0};
+    if (!visit) return -EINVAL;
+    ledger.for_each([](void *of, const Task &task) {
+        auto &each = *static_cast<Visit *>(of);
+        if (each.result != 0) return;
+        task_watch record = {};
+        record.size = sizeof record;
+        record.id = task.id;
+        record.parent_id = task.parent_id;
+        record.pid = task.pid;
+        record.tgid = task.tgid;
+        record.ppid = task.ppid;
+        record.start_ns = task.start_ns;
+        each.result = each.visit(each.context, &record);
+    }, &all);
+    return all.result;
+}
+
 EXPORT int taskwatch_fail_session(const notifier_block *nb) {
     if (!nb) return -EINVAL;
     return columns.fail(name_of_block(nb)) ? 0 : -ENOENT;

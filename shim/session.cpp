@@ -47,7 +47,7 @@ int Session::attach(const char *name) {
 }
 
 void Session::set_root(pid_t root) {
-    root_ = root;
+    root_ = stream_process_ = root;
     if (attached()) header()->root = root;
 }
 

@@ -103,12 +103,12 @@ struct ProcPath {
     return found;
 }
 
-// Through the first process's links, which can be followed where it may not be traced (Yama, a container).
+// Through a process's links, as a rule the first one's, which can be followed where it may not be traced (Yama, a container).
 // Not a regular file: the session's own description has an offset of its own and would write over our line.
-[[gnu::noinline]] inline Outlet reopen_from_root(int stream, const FileIdentity &identity) {
+[[gnu::noinline]] inline Outlet reopen_from(pid_t process, int stream, const FileIdentity &identity) {
     Places places{stream};
     for (int i = 0; i < Places::count; i++) {
-        ProcPath path(session.stream_process(), places[i]);
+        ProcPath path(process, places[i]);
         struct stat st;
         if (sys::call(sys::nr_fstatat, AT_FDCWD, path.text, &st, 0) != 0 || identity_of(st) != identity ||
             S_ISREG(st.st_mode))
@@ -133,8 +133,13 @@ struct ProcPath {
     int other = 3 - stream;
     if (accepts(other, identity, Found::elsewhere_no_file)) return {other};
     Outlet found = duplicate_from_root(stream, identity);
-    if (found.fd >= 0 || found.fd == -EBADF || found.fd == -ESRCH) return found;
-    return reopen_from_root(stream, identity);
+    if (found.fd >= 0) return found;
+    if (found.fd == -EBADF || found.fd == -ESRCH) {
+        // The first process has ended or closed it. In its supervisor a name is left, that holds nothing.
+        Outlet named = reopen_from(sys::getpid(), stream, identity);
+        return named.fd >= 0 ? named : found;
+    }
+    return reopen_from(session.stream_process(), stream, identity);
 }
 
 inline Outlet session_stream(int stream) {

@@ -13,7 +13,7 @@ import sys
 API = """register_task_watcher register_task_watcher_events unregister_task_watcher notify_watchers
 taskwatch_cell taskwatch_shared taskwatch_sweep taskwatch_sink_init taskwatch_write
 taskwatch_sink_is_stream taskwatch_sink_is_terminal taskwatch_lost taskwatch_once
-taskwatch_fail_session""".split()
+taskwatch_fail_session taskwatch_for_each_task""".split()
 
 
 def read(path, spawn_of_old="GLIBC_2.2.5"):

@@ -285,6 +285,14 @@ uint64_t taskwatch_lost(int *error);
 int taskwatch_once(const struct notifier_block *nb, unsigned int key);
 
 /*
+ * Calls `visit` for each task of the session that lives, as far as this process knows: id, parent_id, pid, tgid,
+ * ppid, start_ns are set, the rest is 0. Stops when `visit` returns something else than 0, and returns that; otherwise 0, also
+ * without a session. The numbers come from memory that others can write: before a signal is sent to a pid, see that
+ * it still is that process. Async-signal-safe; a look at each place of the session's memory.
+ */
+int taskwatch_for_each_task(int (*visit)(void *context, const struct task_watch *task), void *context);
+
+/*
  * This watcher's verdict on the whole session: it has failed, whatever the program's own status will
  * be. Nothing happens to any task; when the program has ended, the launcher names the watcher and exits
  * with TASKWATCH_FAILED_STATUS, or what its --error-exitcode= says, instead of the program's status. Cannot be taken

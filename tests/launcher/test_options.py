@@ -271,7 +271,7 @@ def _(tree):
     result = tree.run("--list", env={"TASKWATCH_PATH": tree.work})
     equal((result.returncode, result.stderr), (0, ""))
     lines = [line.split(None, 1) for line in result.stdout.splitlines()]
-    equal([name for name, _ in lines], ["broken", "limit", "acct", "busy", "fault", "privdrop", "stack", "trace"])
+    equal([name for name, _ in lines], ["broken", "limit", "acct", "busy", "fault", "leak", "privdrop", "stack", "trace"])
     seen = dict(lines)
     for name in ("broken", "limit"):
         holds(seen[name].startswith("(cannot be loaded: "), seen[name])
