@@ -31,7 +31,7 @@ class Measured:
 
 
 START_NOISE = ("start", "empty preload again")
-NOBODY = "**libtaskwatch, no watchers**"
+THREAD = "pthread_create + pthread_join: "
 TRACE = "**trace to JSON**"
 MAKE = "make -j2, 200 C files"
 
@@ -44,7 +44,7 @@ AIMS = [
     ("start under the three", 1.12, lambda m: m.paired("start", "trace, limit and fault"), START_NOISE),
     ("fork, nobody wants `CLONE`", 1.02, lambda m: m.paired("calls", "fork: wrapped"), ("calls", "fork: genuine again")),
     ("fork, somebody does", 1.03, lambda m: m.paired("calls-watched", "fork: wrapped"), ("calls-watched", "fork: genuine again")),
-    ("thread, nobody watches", 1.03, lambda m: m.peer("thread", NOBODY), lambda m: m.peer("thread", "bare again")),
+    ("thread, nobody watches", 1.03, lambda m: m.paired("calls", THREAD + "wrapped"), ("calls", THREAD + "genuine again")),
     ("a thread made and joined, nobody wants `CLONE`", 1.02, lambda m: m.paired("calls", "pthread_create + pthread_join: wrapped"),
      ("calls", "pthread_create + pthread_join: genuine again")),
     ("a thread made and joined, somebody does", 1.06, lambda m: m.paired("calls-watched", "pthread_create + pthread_join: wrapped"),
