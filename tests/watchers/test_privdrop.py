@@ -111,6 +111,17 @@ def _(tree):
           "gid 65534,65534,65534,65534: its saved user id is still 0\n")
 
 
+@test("fail=1: the launcher exits with 88 after a finding, and with the program's status without one")
+def _(tree):
+    for how, status in (("saved", 88), ("right", 0)):
+        run, told = daemon(tree, how, ",fail=1")
+        equal((run.returncode, bool(told)), (status, status == 88), run.stderr)
+        if told:
+            os.unlink(os.path.join(tree.work, "findings.jsonl"))
+    run, _ = daemon(tree, "saved", ",fail=0")
+    equal(run.returncode, 0)
+
+
 @test("rules= looks at those alone")
 def _(tree):
     _, told = daemon(tree, "order", ",rules=groups,saved")
