@@ -290,7 +290,8 @@ int taskwatch_once(const struct notifier_block *nb, unsigned int key);
  * without a session. The numbers come from memory that others can write: before a signal is sent to a pid, see that
  * it still is that process. Async-signal-safe; a look at each place of the session's memory.
  */
-int taskwatch_for_each_task(int (*visit)(void *context, const struct task_watch *task), void *context);
+typedef int (*taskwatch_visit_fn)(void *context, const struct task_watch *task);
+int taskwatch_for_each_task(taskwatch_visit_fn visit, void *context);
 
 /*
  * This watcher's verdict on the whole session: it has failed, whatever the program's own status will

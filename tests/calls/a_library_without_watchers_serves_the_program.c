@@ -24,6 +24,11 @@ static int notify(struct notifier_block *nb, unsigned long action, void *data)
     return NOTIFY_DONE;
 }
 
+static int stop(void *context, const struct task_watch *task)
+{
+    return (void)context, (void)task, 1;
+}
+
 int main(void)
 {
     static struct notifier_block block = {.notifier_call = notify};
@@ -43,6 +48,8 @@ int main(void)
     CHECK_EQUAL(taskwatch_once(&block, 3), 0);
     CHECK_EQUAL(taskwatch_once(&block, 4), 1);
     CHECK_EQUAL(taskwatch_sweep(), 0);
+    CHECK_EQUAL(taskwatch_for_each_task(stop, NULL), 0);
+    CHECK_EQUAL(taskwatch_for_each_task(NULL, NULL), -EINVAL);
     CHECK_EQUAL(taskwatch_fail_session(&block), -ENOENT);
     CHECK_EQUAL(taskwatch_fail_session(NULL), -EINVAL);
     CHECK_EQUAL(unregister_task_watcher(&block), 0);

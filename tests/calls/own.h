@@ -17,5 +17,6 @@
 #pragma weak taskwatch_once
 #pragma weak taskwatch_lost
 #pragma weak taskwatch_fail_session
+#pragma weak taskwatch_for_each_task
 
 #endif
