@@ -47,7 +47,10 @@ bool look_at_corpse(pid_t pid, int &ret_status, struct rusage &ret_usage) {
 void end_dead(void *, const Task &task) {
     struct rusage usage;
     Ending ending{.call = "sweep"};
-    ending.status_known = task.pid != 0 && look_at_corpse(task.pid, ending.status, usage);
+    // A corpse with its pid may be a later task's.
+    Task later;
+    const bool shadowed = ledger.find_owing(task.pid, later) && later.id != task.id;
+    ending.status_known = task.pid != 0 && !shadowed && look_at_corpse(task.pid, ending.status, usage);
     if (ending.status_known) ending.usage = &usage;
     end_on_behalf(task, ending);
 }

@@ -73,7 +73,26 @@ Slot *Ledger::slot_of(const Task &task, SlotWord &ret_word) const {
     return ret_word.is_used() && ret_word.id(task.slot - 1) == task.id ? slot : nullptr;
 }
 
+// A pid that is given to a new task belonged to one that is no more, whose end nobody has told yet (its parent was killed
+// too). Its slot keeps the pid as a negative number: it is not found by it any more, and the new one is not
+// mistaken for it.
+void Ledger::shadow_older(const Task &task) {
+    slots_.find_indexed(task.pid, [&](uint32_t index) {
+        Slot *slot = index + 1 == task.slot ? nullptr : slots_.at(index);
+        int32_t pid = task.pid;
+        if (slot && SlotWord(slot->word.load(std::memory_order_acquire)).is_used())
+            slot->pid.compare_exchange_strong(pid, -pid, std::memory_order_acq_rel);
+        return false;
+    });
+}
+
+bool Ledger::has_pid(uint32_t index, pid_t pid) const {
+    const Slot *slot = slots_.at(index);
+    return slot && slot->pid.load(std::memory_order_acquire) == pid;
+}
+
 void Ledger::record(Slot &slot, const Task &task) {
+    if (task.pid > 0) shadow_older(task);
     slot.tgid.store(task.tgid, std::memory_order_relaxed);
     slot.ppid.store(task.ppid, std::memory_order_relaxed);
     slot.start_ns.store(task.start_ns, std::memory_order_relaxed);
@@ -98,7 +117,8 @@ bool Ledger::load(uint32_t index, Task &ret_task, SlotWord &ret_word) const {
     ret_word = SlotWord(slot->word.load(std::memory_order_acquire));
     if (!ret_word.is_used()) return false;
     // Until it is settled there is none, or the last one's.
-    ret_task.pid = ret_word.phase() == Phase::entered ? 0 : slot->pid.load(std::memory_order_acquire);
+    const pid_t pid = ret_word.phase() == Phase::entered ? 0 : slot->pid.load(std::memory_order_acquire);
+    ret_task.pid = pid < 0 ? (pid_t)-(uint32_t)pid : pid;
     ret_task.tgid = slot->tgid.load(std::memory_order_relaxed);
     ret_task.ppid = slot->ppid.load(std::memory_order_relaxed);
     ret_task.parent_id = slot->parent_id.load(std::memory_order_relaxed);
@@ -112,13 +132,13 @@ bool Ledger::load(uint32_t index, Task &ret_task, SlotWord &ret_word) const {
 bool Ledger::find(pid_t pid, Task &ret_task) const {
     if (pid <= 0) return false;
     SlotWord word(0);
-    return slots_.find(pid, [&](uint32_t index) { return load(index, ret_task, word) && word.is_alive() && ret_task.pid == pid; });
+    return slots_.find(pid, [&](uint32_t index) { return has_pid(index, pid) && load(index, ret_task, word) && word.is_alive() && ret_task.pid == pid; });
 }
 
 bool Ledger::find_owing(pid_t pid, Task &ret_task) const {
     if (pid <= 0) return false;
     SlotWord word(0);
-    return slots_.find(pid, [&](uint32_t index) { return load(index, ret_task, word) && ret_task.pid == pid; });
+    return slots_.find(pid, [&](uint32_t index) { return has_pid(index, pid) && load(index, ret_task, word) && ret_task.pid == pid; });
 }
 
 void Ledger::mark_successor(const Task &leader, const Task &task, bool about_to) {

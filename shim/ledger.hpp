@@ -88,6 +88,8 @@ class Ledger {
     bool load(uint32_t index, Task &ret_task, SlotWord &ret_word) const;
     bool find_heir(pid_t pid, Task &ret_task) const;
     void record(layout::Slot &slot, const Task &task);
+    void shadow_older(const Task &task);
+    bool has_pid(uint32_t index, pid_t pid) const;
     bool is_gone(uint32_t owner, pid_t dead) const;
     bool is_owed(const Task &task, SlotWord word) const;
     uint32_t owner(const Task &by) const;

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <taskwatch/taskwatch.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <set>
@@ -53,6 +54,28 @@ TEST_F(LedgerTest, ATaskIsFoundByItsPidWhileItLives) {
     EXPECT_FALSE(other->ledger.find_owing(4243, found));
     EXPECT_FALSE(other->ledger.find(4243, found));
     EXPECT_TRUE(other->ledger.find(4242, found));
+}
+
+// A process and its parent were killed; nobody has told its end when the kernel gives its pid away again.
+TEST_F(LedgerTest, OfTwoTasksWithOnePidTheLaterOneIsFound) {
+    const pid_t gone = 4194305;  // more than any pid
+    std::vector<Task> tasks;
+    // Places in the first segment and in another one.
+    for (pid_t pid = gone; pid < gone + 200; pid++) tasks.push_back(make(pid));
+    Task first = make(gone + 10), second = make(gone + 190), found;
+    auto other = another();
+    ASSERT_TRUE(other->ledger.find(gone + 10, found));
+    EXPECT_EQ(found.id, first.id);
+    ASSERT_TRUE(other->ledger.find_owing(gone + 190, found));
+    EXPECT_EQ(found.id, second.id);
+    EXPECT_TRUE(leave(first));
+    EXPECT_FALSE(other->ledger.find_owing(gone + 10, found)) << "the earlier one is no more";
+    std::vector<pid_t> owed;
+    other->ledger.for_each_dead(
+        [](void *seen, const Task &task) { static_cast<std::vector<pid_t> *>(seen)->push_back(task.pid); }, &owed);
+    EXPECT_EQ(owed.size(), 201u) << "the earlier ones are owed all the same, under their pid";
+    EXPECT_EQ(std::count(owed.begin(), owed.end(), gone + 10), 1);
+    EXPECT_EQ(std::count(owed.begin(), owed.end(), gone + 190), 2);
 }
 
 TEST_F(LedgerTest, TasksWhosePidsCollideInTheHintsAreAllFound) {
