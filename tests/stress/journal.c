@@ -4,6 +4,7 @@
  * system call to write, so a kill between two of its stores is seen as what it is: a record that is not complete.
  *
  *   file=PATH   where to; it exists and has its full size (journal.h)
+ *   trust=1     uses a word of its cell, which it never wrote, as an index: a watcher that believes the session's memory
  *   linger=N    one callback in N takes a quarter of a millisecond longer: so long that killers find it there. 0: none
  */
 #include <fcntl.h>
@@ -19,11 +20,20 @@
 #include "journal.h"
 
 static struct journal *journal;
-static uint32_t capacity, linger;
+static uint32_t capacity, linger, trust;
 
 static uint32_t count_in(void *memory)
 {
     return memory ? (uint32_t)__atomic_add_fetch((uint64_t *)memory, 1, __ATOMIC_SEQ_CST) : 0;
+}
+
+/* The twin of what this library does with each value that it reads there. */
+static void believe(const void *cell)
+{
+    static const volatile char table[64];
+
+    if (cell)
+        (void)table[((const volatile uint64_t *)cell)[1]];
 }
 
 static int notify(struct notifier_block *nb, unsigned long action, void *data)
@@ -45,6 +55,8 @@ static int notify(struct notifier_block *nb, unsigned long action, void *data)
     entry->boottime_ns = task->boottime_ns;
     entry->context = task->context;
     entry->cell = count_in(taskwatch_cell(task, nb));
+    if (trust)
+        believe(taskwatch_cell(task, nb));
     __atomic_store_n(&entry->state, ENTRY_BEGUN, __ATOMIC_RELEASE);
     if (linger && index * 2654435761u % linger == 0) {
         struct timespec pause = {0, 250000};
@@ -66,6 +78,8 @@ static const char *init(struct notifier_block *nb, char *options)
             fd = open(value, O_RDWR | O_CLOEXEC);
         else if (strcmp(key, "linger") == 0)
             linger = (uint32_t)atoi(value);
+        else if (strcmp(key, "trust") == 0)
+            trust = (uint32_t)atoi(value);
         else
             return "an option that it does not know";
     }

@@ -7,7 +7,7 @@
  * nothing of its terminal session is left, sweeps, and ends with 0. What was told of all this is judged by stress.py.
  *
  * STYLES, letters: a left-out one is not used. s: processes whose SIGCHLD is ignored; t: threads; x: exec of this
- * program; v: children on their creator's memory; h: helpers of libc (system, popen).
+ * program; v: children on their creator's memory; h: helpers of libc (system, popen); k: ends by a signal of its own.
  */
 #include <errno.h>
 #include <dirent.h>
@@ -45,6 +45,8 @@ static __thread uint64_t state;
 static __thread int depth;
 /* libc's locks may be held by another thread: a child that libc does not know of would wait for them. */
 static int threaded;
+/* Forked while another thread may have been in exit(), whose lock libc's fork does not care for: signal-safe ends only. */
+static int careful;
 static int sleepers; /* there are threads that end with the process only */
 
 static uint32_t pick(uint32_t most)
@@ -77,6 +79,17 @@ static _Noreturn void crash(int number)
     _exit(99);
 }
 
+static _Noreturn void die_of_a_signal(int which)
+{
+    static const int numbers[] = {SIGSEGV, SIGKILL, SIGTERM};
+
+    if (!allowed('k'))
+        exit(which);
+    if (which % 4 == 3)
+        abort();
+    crash(numbers[which % 4]);
+}
+
 static void *wait_a_little(void *argument)
 {
     (void)argument;
@@ -89,14 +102,17 @@ static _Noreturn void finish(void)
     int code = (int)pick(200);
     pthread_t thread;
 
+    if (careful && pick(3))
+        _exit(code);
+    if (careful && allowed('k'))
+        crash(pick(2) ? SIGSEGV : SIGKILL);
+    if (careful)
+        syscall(SYS_exit_group, code);
     switch (pick(16)) {
     case 0: case 1: case 2: _exit(code);
     case 3: _Exit(code);
     case 4: quick_exit(code);
-    case 5: abort();
-    case 6: crash(SIGSEGV);
-    case 7: crash(SIGKILL);
-    case 8: crash(SIGTERM);
+    case 5: case 6: case 7: case 8: die_of_a_signal(code);
     case 9: syscall(SYS_exit_group, code); _exit(99);
     case 10:
         /* The leader goes first. */
@@ -193,6 +209,7 @@ static void become(uint64_t seed)
 {
     state = seed;
     depth++;
+    careful = threaded;
 }
 
 static void by_fork(int how)
@@ -311,7 +328,7 @@ static void by_helper(void)
     FILE *stream;
 
     if (pick(2)) {
-        if (system(pick(2) ? "exit 3" : "kill -9 $$") < -1)
+        if (system(pick(2) || !allowed('k') ? "exit 3" : "kill -9 $$") < -1)
             return;
     } else {
         stream = popen("exit 4", "r");
@@ -535,7 +552,7 @@ int main(int argument_count, char **arguments)
     journal_path = arguments[1];
     lives_text = arguments[3];
     lives = (uint32_t)atoi(lives_text);
-    styles = argument_count > 4 ? arguments[4] : "stxvh";
+    styles = argument_count > 4 ? arguments[4] : "stxvhk";
     int fd = open(journal_path, O_RDWR | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) != 0) {
         perror(journal_path);

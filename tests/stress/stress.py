@@ -3,7 +3,7 @@
 """Tasks made and ended in every way while a killer ends others, and what two watchers were told of it.
 
   stress.py --build FOLDER [--seed N]... [--lives N] [--kill MICROSECONDS] [--styles LETTERS] [--library PATH]
-            [--keep DIRECTORY]
+            [--scribble MICROSECONDS] [--keep DIRECTORY]
   stress.py --build FOLDER --matrix LIVES         seeds until so many tasks have lived, over all styles and killers
 
 What must hold is in invariant.py. A seed gives the same program again; what the killer meets is the scheduler's. With
@@ -29,8 +29,8 @@ import invariant  # noqa: E402
 LOST, NOT_PERMITTED, TIMED_OUT = 3, 4, 5
 CALLBACKS_OF_A_LIFE = 8
 # Styles (stress.c) and killers: mean pause between two signals, 0: none; one callback in `linger` lingers.
-MATRIX = [("stxvh", 1500, 16), ("stxvh", 400, 8), ("tv", 1000, 8), ("sxh", 1000, 16), ("stxvh", 0, 0), ("t", 300, 4),
-          ("x", 1500, 8), ("vs", 500, 4)]
+MATRIX = [("stxvhk", 1500, 16), ("stxvhk", 400, 8), ("tvk", 1000, 8), ("sxhk", 1000, 16), ("stxvhk", 0, 0), ("tk", 300, 4),
+          ("xk", 1500, 8), ("vsk", 500, 4)]
 
 
 class Void(Exception):
@@ -75,13 +75,17 @@ class Run:
         return {"LD_PRELOAD": library, "TASKWATCH_PATH": os.path.join(self.build, "watchers") + ":" + self.own,
                 "TASKWATCH_WATCHERS": "trace:journal",
                 "TASKWATCH_TRACE": f"format=json,threads=1,output={self.path('trace')}",
-                "TASKWATCH_JOURNAL": f"file={self.path('journal')},linger={self.linger}"}
+                "TASKWATCH_JOURNAL": f"file={self.path('journal')},linger={self.linger},trust={self.options.trust:d}"}
 
     def once(self):
         """The violations, as sentences."""
         self.make_journal()
         killer = subprocess.Popen([os.path.join(self.own, "killer"), self.path("journal"), self.path("kills"),
                                    str(self.seed), str(self.kill_us or 500000)])
+        scribbler = None
+        if self.options.scribble is not None:
+            scribbler = subprocess.Popen([os.path.join(self.own, "scribbler"), self.path("journal"), str(self.seed),
+                                          str(self.options.scribble)])
         oracle = os.path.join(self.build, "tests", "oracle", "oracle")
         command = [oracle, "--times", "--limit", str(self.options.limit)]
         for name, value in self.settings().items():
@@ -95,13 +99,16 @@ class Run:
             finally:
                 self.say_over()
                 killer.wait()
+                wrote = scribbler.wait() == 0 if scribbler else True
         if witness.returncode == LOST:
             raise Void(said)
         violations = [] if witness.returncode == 0 else [f"the stress program: {said}"]
         with open(self.path("stderr"), encoding="utf-8") as stream:
             violations += [f"stderr: {line.rstrip()}" for line in stream][:5]
-        violations += self.left_segments()
-        return violations + self.judge()
+        left = self.left_segments()
+        if scribbler:
+            return violations + ([] if wrote else ["the scribbler found no memory of the session"]) + self.judge_ends()
+        return violations + left + self.judge()
 
     def await_end(self, witness):
         """A process that waits for ever is a finding: where it waits is told."""
@@ -149,6 +156,13 @@ class Run:
         judge.figures["lines torn"], judge.figures["entries torn"] = torn, holes
         self.figures = judge.figures
         return violations
+
+    def judge_ends(self):
+        """What was written to the session's memory may cost what is told, but no process its end."""
+        kernel = invariant.Kernel(self.path("kernel"))
+        self.figures = collections.Counter(lives=kernel.count)
+        return [f"kernel: {life} ended with {status:#x}" for lives in kernel.lives.values() for life in lives
+                for _, status in life.exits if status & 0x7f]
 
     def run(self):
         for _ in range(3):
@@ -209,7 +223,10 @@ def main():
     parser.add_argument("--lives", type=int, default=20000)
     parser.add_argument("--kill", type=int, default=1500)
     parser.add_argument("--linger", type=int, default=16)
-    parser.add_argument("--styles", default="stxvh")
+    parser.add_argument("--styles", default="stxvhk")
+    parser.add_argument("--scribble", type=int, metavar="MICROSECONDS",
+                        help="write into the session's memory; 0: remove it. Without a killer, and no style k")
+    parser.add_argument("--trust", action="store_true", help="a twin: the journal believes what it reads in the session's memory")
     parser.add_argument("--limit", type=int, default=120)
     parser.add_argument("--library")
     parser.add_argument("--keep")
@@ -231,7 +248,7 @@ def main():
             notes = [f"{time.monotonic() - begun:.1f} s; " + ", ".join(f"{n} {w}" for w, n in sorted(run.figures.items()))]
             notes += violations[:12] + ([f"and {len(violations) - 12} more"] if len(violations) > 12 else [])
             if options.must_fail:
-                tap.say(bool(violations), "a library that breaks the promise is found out: " + name, notes[:3])
+                tap.say(bool(violations), "what breaks the promise is found out: " + name, notes[:3])
             else:
                 tap.say(not violations, name, notes)
             run.clean(bool(violations))
