@@ -320,7 +320,9 @@ void Ledger::for_each_in_group(const Task &leader, const Task &except, void (*vi
     if (main && main->threads.load(std::memory_order_acquire) == 0) return;
     for (uint32_t i = 0, end = slots_.size(); i < end; i++) {
         Task task;
-        if (load(i, task, word) && task.tgid == leader.tgid && task.pid != 0 && task.id != except.id) visit(context, task);
+        if (load(i, task, word) && task.tgid == leader.tgid && task.pid != 0 && task.id != except.id &&
+            (task.id == leader.id || task.start_ns >= leader.start_ns))
+            visit(context, task);
     }
 }
 

@@ -68,7 +68,8 @@ class Ledger {
     int for_each_dead(void (*visit)(void *context, const Task &task), void *context) const;
     // Calls visit(context, task) for each task that lives, as far as is known here.
     void for_each(void (*visit)(void *context, const Task &task), void *context) const;
-    // Calls visit(context, task) for each task of process `leader.tgid` but `except`.
+    // Calls visit(context, task) for each task of process `leader.tgid` but `except` that began no earlier than `leader`:
+    // an earlier one is owed by a process that had this pid before.
     void for_each_in_group(const Task &leader, const Task &except, void (*visit)(void *context, const Task &task),
                            void *context) const;
     // Tasks entered and not left.

@@ -4,7 +4,7 @@
  * for good. A third user is not let in, nor anybody when the call failed: the image founds a session of its own
  * then, which another recorder sees.
  *
- * needs: root
+ * needs: root others
  */
 #include <grp.h>
 #include <sys/ipc.h>

@@ -15,7 +15,7 @@ when it is gone, is said in its first comment, "key: value" a line:
   owed:         tasks of which nobody is left to tell the end: 0
   watched: part     the recorder is not told of whole lives
   watched: cut      threads are killed inside the recorder: the program looks at the records itself
-  needs:        root
+  needs:        root; others: what is executed must be readable by every user
 
 A program that ends with 77 is skipped, for the reason on its stdout.
 
@@ -62,6 +62,19 @@ class Case:
         for name in RECORDERS:
             records.create(self.path(name))
             os.chmod(self.path(name), 0o666)
+        if "others" in self.one("needs", "") and not open_to_others(self.library):
+            self.move_into_the_open()
+
+    def move_into_the_open(self):
+        """Copies what is executed and loaded into this test's folder."""
+        place = self.path("open")
+        os.mkdir(place)
+        for file in (self.program, self.library, os.path.join(os.path.dirname(self.program), "target")):
+            shutil.copy(file, place)
+        for name in RECORDERS:
+            shutil.copy(os.path.join(self.recorders, name + ".so"), place)
+        self.program, self.library = (os.path.join(place, os.path.basename(path)) for path in (self.program, self.library))
+        self.recorders = place
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -162,6 +175,13 @@ class Case:
         return wrong
 
 
+def open_to_others(path):
+    folders = [path]
+    while folders[-1] != "/":
+        folders.append(os.path.dirname(folders[-1]))
+    return all(os.stat(folder).st_mode & 0o001 for folder in folders)
+
+
 def segments(maker=None):
     """Ids of the System V segments that this process made, or of all."""
     with open("/proc/sysvipc/shm", encoding="ascii") as stream:
@@ -178,7 +198,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     case = Case(*map(os.path.realpath, sys.argv[1:5]), sys.argv[5:])
     try:
-        if case.one("needs") == "root" and os.geteuid() != 0:
+        if "root" in case.one("needs", "") and os.geteuid() != 0:
             return skip("it changes ids, so it needs root")
         wrong = case.check()
         if case.skipped:

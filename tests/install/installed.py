@@ -37,9 +37,9 @@ def installed(*names):
 
 # Each file that may be there: the shell's own patterns would let '/' through.
 PLACES = [
-    r"bin/taskwatch", LIBDIR + r"/libtaskwatch\.so", LIBDIR + r"/taskwatch/[a-z_-]+\.so",
+    r"bin/taskwatch(-symbolize)?", LIBDIR + r"/libtaskwatch\.so", LIBDIR + r"/taskwatch/[a-z_-]+\.so",
     LIBDIR + r"/taskwatch/taskwatch-[a-z]+", LIBDIR + r"/taskwatch/check/(taskwatch-check|check-(first|last)\.so)", LIBDIR + r"/pkgconfig/taskwatch\.pc",
-    r"include/taskwatch/(notifier\.h|taskwatch\.h|(line|taskwatch|thread_data)\.hpp)", r"share/man/man1/taskwatch\.1",
+    r"include/taskwatch/(notifier\.h|taskwatch\.h|(line|taskwatch|thread_data)\.hpp)", r"share/man/man1/taskwatch(-symbolize)?\.1",
     r"share/man/man3/taskwatch-watcher\.3", r"share/man/man7/taskwatch\.7",
     r"share/bash-completion/completions/taskwatch",
     r"share/taskwatch/new-watcher/(create|meson\.build|test\.sh|watcher\.c(pp)?)",

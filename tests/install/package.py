@@ -18,6 +18,7 @@ from harness import Skip, equal, holds, main, test  # noqa: E402
 TRIPLET = os.uname().machine + "-linux-gnu"
 PLACE = tempfile.TemporaryDirectory(prefix="taskwatch-package.")  # one for all tests, which build on each other
 TREE = os.path.join(PLACE.name, "tree")  # the unpacked tarball
+os.chmod(PLACE.name, 0o755)  # a program that becomes another user is among the tests
 ROOT = os.path.join(PLACE.name, "root")  # where the packages are installed
 LIMIT = 400
 

@@ -57,6 +57,30 @@ TEST_F(LedgerTest, ATaskIsFoundByItsPidWhileItLives) {
 }
 
 // A process and its parent were killed; nobody has told its end when the kernel gives its pid away again.
+TEST_F(LedgerTest, AThreadOfAnEarlierProcessWithItsPidIsNotOfTheGroup) {
+    auto thread_of = [&](pid_t tgid, pid_t tid, uint64_t start_ns) {
+        Task creator = {}, thread = {};
+        member->find(tgid, creator);
+        thread.tgid = tgid;
+        member->enter(thread, &creator);
+        thread.pid = tid;
+        thread.start_ns = start_ns;
+        member->settle(thread);
+        return thread;
+    };
+    const pid_t pid = 4194305;
+    Task before = make(pid);
+    Task stale = thread_of(pid, pid + 1, 100);
+    Task now = make(pid);
+    now.start_ns = 200;
+    member->settle(now);
+    Task own = thread_of(pid, pid + 2, 200);
+    std::vector<uint64_t> group;
+    auto collect = [](void *seen, const Task &task) { static_cast<std::vector<uint64_t> *>(seen)->push_back(task.id); };
+    member->for_each_in_group(now, now, collect, &group);
+    EXPECT_EQ(group, std::vector<uint64_t>{own.id}) << "not " << stale.id << " or " << before.id;
+}
+
 TEST_F(LedgerTest, OfTwoTasksWithOnePidTheLaterOneIsFound) {
     const pid_t gone = 4194305;  // more than any pid
     std::vector<Task> tasks;
