@@ -188,7 +188,7 @@ TEST(SegmentTest, AThousandLivingTasksTakeLessThanAHundredKiB) {
 TEST(SegmentTest, WhatAChildWritesAtItsEndIsInOnePage) {
     Member member;
     ASSERT_EQ(member.session.found(getpid()), 0);
-    Task task, by;
+    Task task;
     ASSERT_TRUE(member->enter(task, nullptr));
     task.pid = task.tgid = 1000;
     member->settle(task);
