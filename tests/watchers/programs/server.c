@@ -87,7 +87,7 @@ static void *work(void *unused)
 {
     for (;;) {
         int connection = accept(listener, NULL, NULL);
-        char request, answer;
+        char request = '\0', answer;
 
         if (connection < 0 || read(connection, &request, 1) != 1)
             fail("server");
