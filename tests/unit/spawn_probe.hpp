@@ -22,7 +22,7 @@ inline std::string link_target(const std::string &path) {
     char target[PATH_MAX];
     ssize_t length = readlink(path.c_str(), target, sizeof target);
     std::string text(target, length > 0 ? size_t(length) : 0);
-    for (const char *kind : {"pipe:", "socket:"})  // numbered anew in each run
+    for (const char *kind : {"pipe:", "socket:", "/dev/pts/"})  // numbered anew in each run
         if (text.starts_with(kind)) return kind;
     return text;
 }

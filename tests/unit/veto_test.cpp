@@ -368,14 +368,21 @@ TEST(VetoTwinTest, ANaiveEndOfADormantChildIsAnnounced) {
 
 // ---- what is left: these hold for as long as they are true
 
+// Whether something falls into the window is a matter of luck in each play: one that shows it will do.
+bool is_ever_seen(const std::function<void(Stage &)> &play, int Tally::*fault) {
+    for (int plays = 0; plays < 30; plays++)
+        if (perform(play).*fault > 0) return true;
+    return false;
+}
+
 TEST(VetoLimitTest, ADeathThatIsReapedElsewhereInTheWindowIsNotAnnounced) {
     // Announcing it would name a child that is gone.
-    EXPECT_GT(perform(with_waitpid_elsewhere<filtered_waitpid, true>).lost, 0);
+    EXPECT_TRUE(is_ever_seen(with_waitpid_elsewhere<filtered_waitpid, true>, &Tally::lost));
 }
 
 // In the window children are kept as zombies, so that their deaths can be announced.
 TEST(VetoLimitTest, AChildThatReapsItselfCanBeReturnedFromTheWindow) {
-    EXPECT_GT(perform(with_self_reaping_and_waitpid_elsewhere).left_waitable, 0);
+    EXPECT_TRUE(is_ever_seen(with_self_reaping_and_waitpid_elsewhere, &Tally::left_waitable));
 }
 
 }  // namespace
