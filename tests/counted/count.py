@@ -22,12 +22,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 BASELINE = os.path.join(HERE, "baseline.json")
 LIBRARY, EMPTY, IDLE_WATCHER = "shim/libtaskwatch.so", "tests/bench/empty.so", "tests/bench/idle.so"
 TARGET, HEAVIER = "tests/counted/counted-target", "tests/counted/heavier.so"
-WAITING = {"futex", "sched_yield", "nanosleep", "clock_nanosleep", "restart_syscall", "membarrier"}
+# A wait, and the look whether the one who is waited for still lives.
+WAITING = {"futex", "sched_yield", "nanosleep", "clock_nanosleep", "restart_syscall", "membarrier", "tgkill", "getppid"}
 
 # By how much a count may exceed the kept one. Records have times and ids in them, of so many digits; two threads that
 # wait for one another take turns more often or less.
 INSTRUCTIONS_RATIO, INSTRUCTIONS_RATIO_OF_THREADS, INSTRUCTIONS = 1.06, 1.15, 150
-SYSTEM_CALLS = 0.5
+SYSTEM_CALLS, SYSTEM_CALLS_OF_THREADS = 0.5, 1.0
 
 WATCHERS = {
     "no watchers": {},
@@ -154,10 +155,11 @@ def count_all(counter):
 
 
 def most(row, kept):
+    of_threads = " thread, " in row
     if row.startswith("instructions"):
-        ratio = INSTRUCTIONS_RATIO_OF_THREADS if " thread, " in row else INSTRUCTIONS_RATIO
+        ratio = INSTRUCTIONS_RATIO_OF_THREADS if of_threads else INSTRUCTIONS_RATIO
         return max(kept * ratio, kept + INSTRUCTIONS)
-    return kept + SYSTEM_CALLS
+    return kept + (SYSTEM_CALLS_OF_THREADS if of_threads else SYSTEM_CALLS)
 
 
 def here():
