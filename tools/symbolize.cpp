@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // taskwatch-symbolize: names for the stacks that the stack watcher wrote. Reads JSON Lines, adds function, file and
 // line to each frame, or sums the stacks up for a flame graph. The files are found by the paths in the record, and
-// trusted only if their build ids are the recorded ones; separate debug information is found as gdb finds it.
+// used only if their build ids are the recorded ones; separate debug information is found as gdb finds it.
 #include <cxxabi.h>
 #include <elfutils/libdwfl.h>
 #include <getopt.h>
@@ -103,13 +103,13 @@ class Symbolizer {
         for (Json &frame : record["frames"]) {
             if (!frame.value("module", Json()).is_number()) continue;
             const Json &module = record["modules"].at(frame["module"].get<size_t>());
-            if (module["build_id"].is_null()) {
-                say_once(module["path"].get<std::string>() + ": it has no build id, so it cannot be recognised");
-                continue;
-            }
+            std::string build_id = module["build_id"].is_null() ? "" : module["build_id"].get<std::string>();
+            if (build_id.empty())
+                say_once(module["path"].get<std::string>() +
+                         ": it has no build id, so it is not known whether it is still the one that was recorded");
             uint64_t offset = std::stoull(frame["offset"].get<std::string>(), nullptr, 16);
             std::optional<Name> name =
-                of(module["path"], module["build_id"]).name(offset, frame.value("interrupted", false));
+                of(module["path"], build_id).name(offset, frame.value("interrupted", false));
             if (!name) continue;
             frame["function"] = name->function;
             if (name->file.empty()) continue;

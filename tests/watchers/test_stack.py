@@ -199,13 +199,123 @@ def _(tree):
     holds("python3" in record["modules"][record["frames"][0]["module"]]["path"], record)
 
 
-@test("symbols=now names what the dynamic linker knows")
+def names_now(record):
+    return without_helper([f.get("function") for f in record["frames"]])
+
+
+@test("symbols=now names exported functions, and in a stripped program those alone")
 def _(tree):
     source = read(os.path.join(tree.source, "tests", "watchers", "programs", "chain.c"))
     built = tree.compile("exports", source, "-rdynamic", "-O1", "-fno-optimize-sibling-calls")
+    subprocess.run(["strip", built], check=True)
     record = stacks(tree, built, options=",symbols=now")[0]
-    equal(without_helper([f.get("function") for f in record["frames"]])[:4], CHAIN)
+    equal(names_now(record)[:4], CHAIN)
     holds(int(record["frames"][1]["in_function"], 16) > 0, record)
+    stripped = os.path.join(tree.work, "stripped")
+    subprocess.run(["strip", "-o", stripped, program(tree, "chain")], check=True)
+    equal([name for name in names_now(stacks(tree, stripped, options=",symbols=now")[0]) if name in CHAIN], [])
+
+
+@test("symbols=now names what the file has symbols for, also static functions, and also when its name is gone")
+def _(tree):
+    functions_of = """static int NAME(int n) { int s = fork(); if (s == 0) _exit(0); waitpid(s, &s, 0); return s + n; }
+        """
+    built = tree.compile("statics", "#include <stdio.h>\n#include <sys/wait.h>\n#include <unistd.h>\n"
+                         "__attribute__((noipa)) " + functions_of.replace("NAME", "hidden_one") +
+                         "int main(int c, char **v) { if (c > 1) remove(v[0]); return hidden_one(c) - c; }", "-O1")
+    for more in ([], ["remove"]):
+        record = stacks(tree, built, *more, options=",symbols=now")[0]
+        equal(names_now(record)[:2], ["hidden_one", "main"], more)
+
+
+@test("symbols=now takes no names from a file that is another one now")
+def _(tree):
+    library = """#include <sys/wait.h>
+#include <unistd.h>
+MORE
+__attribute__((noipa)) static int FUNCTION(void) { int s = fork(); if (s == 0) _exit(0); waitpid(s, &s, 0); return s; }
+int (*const taken)(void) = FUNCTION;
+"""
+    flags = ["-shared", "-fPIC", "-O1"]
+    built = [tree.compile(name, library.replace("FUNCTION", name).replace("MORE", more), *flags)
+             for name, more in (("first", ""), ("second", "int more = 7;"))]
+    replaces = tree.compile("replaces", """#include <dlfcn.h>
+#include <stdio.h>
+int main(int c, char **v) {
+    int (*const *taken)(void) = dlsym(dlopen(v[1], RTLD_NOW), "taken");
+    if (c > 2) rename(v[2], v[1]);
+    return (*taken)();
+}""", "-O1")
+    equal(names_now(stacks(tree, replaces, built[0], options=",symbols=now")[0])[:2], ["first", "main"])
+    equal(names_now(stacks(tree, replaces, *built, options=",symbols=now")[0])[:2], [None, "main"])
+
+
+@test("a program without a build id is recorded with its path and offsets, and named as it is now")
+def _(tree):
+    source = read(os.path.join(tree.source, "tests", "watchers", "programs", "chain.c"))
+    built = tree.compile("unnumbered", source, "-O1", "-fno-optimize-sibling-calls", "-Wl,--build-id=none")
+    record = stacks(tree, built)[0]
+    module, = [m for m in record["modules"] if m["path"] == built]
+    equal(module["build_id"], None)
+    symbols = subprocess.run(["nm", "-S", built], capture_output=True, text=True, check=True).stdout
+    start, size = (int(text, 16) for text in re.search(r"^(\w+) (\w+) \w outer$", symbols, re.M).groups())
+    offsets = [int(f["offset"], 16) for f in record["frames"] if record["modules"][f["module"]] is module]
+    holds(any(start < offset <= start + size for offset in offsets), offsets)
+    run = tree.bare(os.path.join(tree.build, "tools", "taskwatch-symbolize"), os.path.join(tree.work, "stack.jsonl"))
+    holds(f"{built}: it has no build id" in run.stderr, run.stderr)
+    equal(without_helper([f.get("function") for f in json.loads(run.stdout)["frames"]])[:4], CHAIN)
+
+
+@test("the descriptors of the program are as without it, at the start, after a walk, and in its children")
+def _(tree):
+    built = tree.compile("descriptors", """#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static int next(void) { int fd = open("/dev/null", O_RDONLY); close(fd); return fd; }
+static int open_below(int end) { int n = 0; for (int fd = 3; fd < end; fd++) n += fcntl(fd, F_GETFD) >= 0; return n; }
+int main(void) {
+    int first = next(), status = 0;
+    for (int i = 0; i < 2; i++) {
+        pid_t pid = fork();
+        if (pid == 0) _exit(next() == 3 && open_below(100) == 0 ? 0 : 1);
+        waitpid(pid, &status, 0);
+        if (status != 0) return 4;
+    }
+    return first != 3 ? 5 : next() != 3 ? 6 : open_below(100);
+}""")
+    for more in ("", ",symbols=now"):
+        holds(all(len(r["frames"]) > 1 for r in stacks(tree, built, options=more)), more)
+    equal(len(stacks(tree, built)), 2)
+
+
+@test("a program that uses libunwind itself finds it as it would be, and its limit of descriptors too")
+def _(tree):
+    built = tree.compile("unwinds", """#include <libunwind.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static int walk(void) {
+    unw_context_t context; unw_cursor_t cursor; int frames = 1;
+    unw_getcontext(&context);
+    if (unw_init_local(&cursor, &context) != 0) return -1;
+    while (unw_step(&cursor) > 0) frames++;
+    return frames;
+}
+int main(void) {
+    struct rlimit limit;
+    int before = walk(), status;
+    if (fork() == 0) _exit(0);
+    wait(&status);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    printf("%d %d %ld %ld\\n", before, walk(), (long)limit.rlim_cur, (long)limit.rlim_max);
+    return 0;
+}""", "-lunwind-generic", "-lunwind", "-ldl")
+    bare = tree.bare(built).stdout.split()
+    run = tree.run("-w", "stack:output=/dev/null", "--", built)
+    before, after, *limits = run.stdout.split()
+    equal((before, limits, run.stderr, run.returncode), (after, bare[2:], "", 0))
+    holds(int(before) >= int(bare[0]) >= 3, "at least those without it: a frame of the library's may be among them")
 
 
 @test("folded= is what flame graphs are made of, and the tool sums it up by name")
