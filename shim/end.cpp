@@ -125,7 +125,9 @@ bool wants_usage() {
     static constinit std::atomic<signed char> one_object{-1};
     signed char known = one_object.load(std::memory_order_relaxed);
     if (known < 0) {
-        known = real::in_one_object(reinterpret_cast<void *>(real::waitpid.get()), reinterpret_cast<void *>(real::wait4.get()));
+        void *wait4 = reinterpret_cast<void *>(real::wait4.get());
+        known = real::in_one_object(reinterpret_cast<void *>(real::waitpid.get()), wait4) &&
+                real::in_one_object(reinterpret_cast<void *>(real::waitid.get()), wait4);
         one_object.store(known, std::memory_order_relaxed);
     }
     return known;

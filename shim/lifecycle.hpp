@@ -177,8 +177,8 @@ struct Ending {
 void end_on_behalf(const Task &task, const Ending &ending);
 // The same for a child that a wait function has just returned.
 void end_reaped_child(pid_t pid, int status, const char *call, const struct rusage *usage = nullptr);
-// True if a wait that was not asked for the usage should be made through wait4, which tells it: EXIT is wanted,
-// and no other preload has a waitpid of its own that would be passed by.
+// True if a wait that was not asked for the usage should be made through one that tells it: EXIT is wanted, and no
+// other preload has a waitpid or waitid of its own that would be passed by.
 bool wants_usage();
 // In a new image: the threads that the exec cut off.
 void end_threads_cut_off(const Task &task);

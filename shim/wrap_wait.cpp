@@ -129,20 +129,39 @@ EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *usage) no
     return wait_for("wait4", pid, status, options, usage, [=](int *own) { return real::wait4(pid, own, options, usage); });
 }
 
+namespace {
+
+// libc's waitid has no place for the usage, and the system call alone would be no cancellation point. So libc's waits and takes
+// nothing, and the system call takes what libc's has seen. Another thread may have taken it by then.
+int waitid_with_usage(idtype_t type, id_t id, siginfo_t *info, int options, struct rusage *usage) {
+    for (;;) {
+        int result = real::waitid(type, id, info, options | WNOWAIT);
+        pid_t pid = info->si_pid;
+        if (result != 0 || pid == 0) return result;
+        info->si_pid = 0;
+        if (sys::call(SYS_waitid, P_PID, pid, info, options | WNOHANG, usage) == 0 && info->si_pid) return 0;
+    }
+}
+
+}  // namespace
+
 EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options) {
     siginfo_t own;
     siginfo_t *seen = info ? info : &own;
+    struct rusage counted, *usage = wants_usage() ? &counted : nullptr;
+    auto look = [=](int more) {
+        return usage ? waitid_with_usage(type, id, seen, options | more, usage) : real::waitid(type, id, seen, options | more);
+    };
     for (;;) {
         seen->si_pid = 0;
-        int result = real::waitid(type, id, seen, options);
+        int result = look(0);
         if (result == -1 && errno == ECHILD && spawn_died_unseen(type == P_PID ? (pid_t)id : -1)) {
-            result = real::waitid(type, id, seen, options | __WALL);
+            result = look(__WALL);
             if (result == 0 && seen->si_pid && !(options & WNOWAIT)) spawn_forget_unseen(seen->si_pid);
         }
         if (result != 0 || seen->si_pid == 0) return result;
         int status = raw_status(*seen);
-        // libc's waitid has no place for the usage, and the system call itself would be no cancellation point.
-        if (account(seen->si_pid, &status, !(options & WNOWAIT), "waitid", nullptr)) return result;
+        if (account(seen->si_pid, &status, !(options & WNOWAIT), "waitid", usage)) return result;
         // A corpse that is only looked at stays where it is: the one who ends it takes it away.
         if (options & WNOWAIT) sys::call(SYS_sched_yield);
     }

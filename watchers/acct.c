@@ -9,7 +9,7 @@
  * A process that can run code at its end asks the kernel itself, getrusage(2) and /proc/self/io. One that
  * cannot (SIGKILL) is told on its behalf with the usage that its parent's wait was given. The table is kept
  * in the session's memory, so it needs no process to stay alive but the last one: when that is killed,
- * the records are all there is.
+ * the records are all there is, unless a supervisor is there to tell it.
  *
  * An observer: it stops nothing.
  */
