@@ -29,8 +29,7 @@
 
 enum { SAY_ALONE }; /* keys of taskwatch_once() */
 
-#define SHORT_RECORD 512 /* made on the stack: all but those with long names or large numbers */
-#define LONG_RECORD 4096
+#define RECORD_MAX 4096
 #define COMMAND_MAX 255
 #define NAME_MAX_IN_TABLE 23
 
@@ -272,31 +271,23 @@ static void format(struct line *line, const struct task_watch *task, unsigned lo
     line_text(line, encode ? ",\"encoded\":[\"command\"]}\n" : "}\n");
 }
 
-static __attribute__((noinline)) void write_long(const struct task_watch *task, unsigned long flags,
-                                                 const struct cost *cost)
-{
-    long memory =
-        raw_call(NR_MMAP, 0, LONG_RECORD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    struct line line = {(char *)memory, LONG_RECORD, 0};
-
-    if (memory < 0 && memory > -4096)
-        return;
-    format(&line, task, flags, cost);
-    taskwatch_write(&records, line.text, line.length < line.capacity ? line.length : line.capacity);
-    raw_call(SYS_munmap, memory, LONG_RECORD, 0, 0, 0, 0);
-}
-
+/* In memory of its own: the thread may have little stack. Under a seccomp filter nothing can be written, which is counted. */
 static __attribute__((noinline)) void write_record(const struct task_watch *task, unsigned long flags,
                                                    const struct cost *cost)
 {
-    char text[SHORT_RECORD];
-    struct line line = {text, sizeof text, 0};
+    bool quiet = task->context & TASKWATCH_QUIET;
+    long memory =
+        quiet ? -EPERM
+              : raw_call(NR_MMAP, 0, RECORD_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct line line = {(char *)memory, RECORD_MAX, 0};
 
+    if (memory < 0 && memory > -4096) {
+        taskwatch_write(&records, "\n", quiet);
+        return;
+    }
     format(&line, task, flags, cost);
-    if (line.length <= sizeof text)
-        taskwatch_write(&records, text, line.length);
-    else if (!(task->context & TASKWATCH_QUIET))
-        write_long(task, flags, cost);
+    taskwatch_write(&records, line.text, line.length < line.capacity ? line.length : line.capacity);
+    raw_call(SYS_munmap, memory, RECORD_MAX, 0, 0, 0, 0);
 }
 
 static void raise_to(atomic_uint *most, unsigned value)
@@ -416,11 +407,10 @@ static __attribute__((noinline)) void tell_end(const struct task_watch *task, un
         add_to_table(&cost);
 }
 
-/* The last thread of a process whose main thread has left tells of the process. */
-static __attribute__((noinline)) void tell_end_without_main(const struct task_watch *last,
-                                                            unsigned long flags)
+/* The last thread of a process whose main thread has left tells of the process: once, so the record may be static. */
+static void tell_end_without_main(const struct task_watch *last, unsigned long flags)
 {
-    struct task_watch task = {.size = 0};
+    static struct task_watch task;
 
     memcpy(&task, last, last->size < sizeof task ? last->size : sizeof task);
     task.pid = task.tgid;

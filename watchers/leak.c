@@ -12,10 +12,10 @@
  * for, in the session's shared words.
  */
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <sched.h>
 
 #include <taskwatch/taskwatch.h>
 
@@ -73,7 +73,7 @@ static size_t read_proc(pid_t pid, const char *file)
 }
 
 struct process {
-    char state;    /* as in proc(5); 0: there is none */
+    char state; /* as in proc(5); 0: there is none */
     pid_t ppid;
     uint64_t start_ns;
     char name[16];
@@ -131,7 +131,8 @@ static void add_command(struct line *line, pid_t pid, const struct process *proc
 static bool same_pid_namespace(pid_t pid)
 {
     char path[48], own[64], other[64];
-    long own_length = raw_call(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/ns/pid", (long)own, sizeof own, 0, 0);
+    long own_length =
+        raw_call(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/ns/pid", (long)own, sizeof own, 0, 0);
     long length;
 
     proc_path(path, sizeof path, pid, "/ns/pid");
@@ -234,32 +235,35 @@ static int is_it(void *context, const struct task_watch *task)
     return 1;
 }
 
-static struct task_watch task_of(uint64_t id)
+/* NULL: it does not live. Valid until the next one is asked for. */
+static const struct task_watch *task_of(uint64_t id)
 {
-    struct search search = {.id = id};
+    static struct search search;
 
+    search = (struct search){.id = id};
     if (id != 0)
         taskwatch_for_each_task(is_it, &search);
-    return search.task;
+    return search.task.id ? &search.task : NULL;
 }
 
 /* "sh (pid 5) < make (pid 3)": who made whom, as far as they live. */
 static void add_parents(struct line *line, uint64_t id, const struct task_watch *ending)
 {
     for (int n = 0; n < MOST_PARENTS && id != 0; n++) {
-        struct task_watch parent = id == ending->id ? *ending : task_of(id);
-        struct process process = look_at(parent.pid);
+        const struct task_watch *parent = id == ending->id ? ending : task_of(id);
+        struct process process;
 
         line_text(line, n == 0 ? " by " : " < ");
-        if (parent.id == 0) {
+        if (!parent) {
             line_text(line, "a process that has ended");
             return;
         }
+        process = look_at(parent->pid);
         line_text(line, process.state ? process.name : "?");
         line_text(line, " (pid ");
-        line_integer(line, parent.pid);
+        line_integer(line, parent->pid);
         line_text(line, ")");
-        id = parent.parent_id;
+        id = parent->parent_id;
     }
 }
 
@@ -300,7 +304,8 @@ static int tell_living(void *context, const struct task_watch *task)
     struct line line = {memory, sizeof memory - 1, 0};
     struct process process;
 
-    if (task->pid != task->tgid || task->tgid == ending->tgid || (each_process && task->parent_id != ending->id))
+    if (task->pid != task->tgid || task->tgid == ending->tgid ||
+        (each_process && task->parent_id != ending->id))
         return 0;
     process = look_at(task->pid);
     if (process.state == 0 || process.state == 'X')
@@ -312,7 +317,7 @@ static int tell_living(void *context, const struct task_watch *task)
     add_command(&line, task->pid, &process);
     line_text(&line, ")");
     add_age(&line, ending->boottime_ns, task->start_ns);
-    if (task->parent_id != ending->id && task_of(task->parent_id).id == 0)
+    if (task->parent_id != ending->id && !task_of(task->parent_id))
         line_text(&line, ", an orphan");
     add_call(&line, taskwatch_cell(task, own_block), TASKWATCH_CELL_SIZE);
     add_parents(&line, task->parent_id, ending);

@@ -21,6 +21,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 
 #include "json.h"
@@ -36,7 +37,7 @@ static const char calls[][10] = {"a call", "setuid",  "seteuid",  "setreuid",  "
 #define CALLS (sizeof calls / sizeof calls[0])
 #define FIRST_OF_GROUPS 6
 
-#define RECORD_MAX 576
+#define RECORD_MAX 4096
 #define MOST_GROUPS 64 /* of a longer list only its length is compared */
 
 static unsigned wanted_rules = (1u << RULES) - 1;
@@ -245,17 +246,22 @@ static void format_text(struct line *line, const struct task_watch *task, const 
     line_char(line, '\n');
 }
 
+/* In memory of its own: the thread may have little stack, and findings are few. */
 static __attribute__((noinline)) void write_finding(const struct task_watch *task,
                                                     const struct finding *finding, const char *program)
 {
-    char text[RECORD_MAX];
-    struct line line = {text, sizeof text, 0};
+    long memory =
+        raw_call(NR_MMAP, 0, RECORD_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct line line = {(char *)memory, RECORD_MAX, 0};
 
+    if (memory < 0 && memory > -4096)
+        return;
     if (as_json)
         format_json(&line, task, finding, program);
     else
         format_text(&line, task, finding, program);
-    taskwatch_write(&sink, text, line.length < line.capacity ? line.length : line.capacity);
+    taskwatch_write(&sink, line.text, line.length < line.capacity ? line.length : line.capacity);
+    raw_call(SYS_munmap, memory, RECORD_MAX, 0, 0, 0, 0);
 }
 
 /* Once for a rule and a process. `finding` has its rule, call and reason. */

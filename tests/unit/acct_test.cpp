@@ -328,7 +328,7 @@ TEST_F(Acct, RefusesWhatItDoesNotUnderstandAndSaysWhatItWould) {
               "that is read");
 }
 
-TEST_F(Acct, KeepsToTwelveHundredBytesOfStack) {
+TEST_F(Acct, KeepsToOneKilobyteOfStack) {
     ASSERT_EQ(watcher.init("output=/x"), "");
     exec(watcher, self_task(), "/bin/one");
     static rusage usage = {};
@@ -343,7 +343,7 @@ TEST_F(Acct, KeepsToTwelveHundredBytesOfStack) {
             w.notify(WATCH_TASK_EXIT, task);
         },
         &watcher);
-    EXPECT_LT(used, 1200u + 128 + 2 * sizeof(task_watch)) << "the rest is the test's";
+    EXPECT_LT(used, 1024u + 128 + 2 * sizeof(task_watch)) << "the rest is the test's";
 }
 
 }  // namespace

@@ -224,7 +224,7 @@ TEST_F(Privdrop, RefusesWhatItDoesNotUnderstandAndSaysWhatItWould) {
     for (auto &c : cases) EXPECT_EQ(Watcher("privdrop").init(c.options), c.refusal);
 }
 
-TEST_F(Privdrop, KeepsToTwelveHundredBytesOfStack) {
+TEST_F(Privdrop, KeepsToOneKilobyteOfStack) {
     ASSERT_EQ(watcher.init("output=/x"), "");
     size_t used = stack_used(
         [](void *context) {
@@ -243,7 +243,7 @@ TEST_F(Privdrop, KeepsToTwelveHundredBytesOfStack) {
         },
         &watcher);
     EXPECT_GT(host.writes, 2u);
-    EXPECT_LT(used, 1200u + 128 + sizeof(task_watch)) << "the rest is the test's";
+    EXPECT_LT(used, 1024u + 128 + sizeof(task_watch)) << "the rest is the test's";
 }
 
 }  // namespace

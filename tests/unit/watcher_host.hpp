@@ -35,6 +35,9 @@ struct WatcherHost {
     void (*on_is_stream)() = nullptr;
     void (*on_write)() = nullptr;
     int (*on_sweep)() = nullptr;
+    static constexpr size_t most_living = 8;
+    task_watch living[most_living] = {};  // what taskwatch_for_each_task() shows
+    size_t living_count = 0;
 
     // What was asked.
     std::atomic<unsigned> writes = 0;
@@ -109,7 +112,11 @@ HOST_FUNCTION int taskwatch_once(const notifier_block *, unsigned key) {
     return first;
 }
 
-HOST_FUNCTION int taskwatch_for_each_task(int (*)(void *, const task_watch *), void *) { return 0; }
+HOST_FUNCTION int taskwatch_for_each_task(int (*visit)(void *, const task_watch *), void *context) {
+    for (size_t n = 0; n < host.living_count; n++)
+        if (int result = visit(context, &host.living[n])) return result;
+    return 0;
+}
 
 HOST_FUNCTION int taskwatch_fail_session(const notifier_block *) {
     if (!host.session) return -ENOENT;
