@@ -60,14 +60,18 @@ os.wait()
     equal(result.stderr, "")
 
 
-@test("lives forgets threads that are no more: three times as many as it has places, one after the other")
+@test("lives has data of each of two hundred threads at once, and of three thousand one after the other")
 def _(tree):
     script = """
 import threading
-for _ in range(3100):
+for _ in range(2900):
     thread = threading.Thread(target=int)
     thread.start()
     thread.join()
+all_there = threading.Barrier(200)
+threads = [threading.Thread(target=all_there.wait) for _ in range(200)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
 """
     log = os.path.join(tree.work, "lives.txt")
     tree.run("-w", f"{example(tree, 'lives')}:file={log}", PYTHON, "-c", script)

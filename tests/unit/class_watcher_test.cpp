@@ -225,20 +225,60 @@ TEST(ThreadData, AWrongNumberInTheCellFindsNothing) {
     }
 }
 
-TEST(ThreadData, IsForThreadsInASessionAndAsManyAsItHasPlaces) {
+TEST(ThreadData, IsForThreadsInASession) {
     reset_host();
     Data data;
     EXPECT_EQ(data.attach(make_creation(WATCH_TASK_INIT), nullptr), nullptr) << "a process";
-    for (uint64_t id : {1, 2, 3}) EXPECT_TRUE(data.attach(make_thread(id), nullptr));
-    EXPECT_EQ(data.attach(make_thread(4), nullptr), nullptr) << "full";
+    EXPECT_TRUE(data.attach(make_thread(4), nullptr));
+    host.session = false;
+    EXPECT_EQ(data.find(make_thread(4), nullptr), nullptr);
+    EXPECT_EQ(data.attach(make_thread(5), nullptr), nullptr);
+}
+
+TEST(ThreadData, APlaceThatWasGivenBackIsTheNextOnesAndEmpty) {
+    reset_host();
+    Data data;
+    for (uint64_t id : {1, 2, 3}) *data.attach(make_thread(id), nullptr) = 7;
     EXPECT_TRUE(data.release(make_thread(2), nullptr));
     long *again = data.attach(make_thread(4), nullptr);
     ASSERT_TRUE(again);
     EXPECT_EQ(*again, 0);
     EXPECT_EQ(data.find(make_thread(2), nullptr), nullptr) << "whose place it was";
-    host.session = false;
-    EXPECT_EQ(data.find(make_thread(4), nullptr), nullptr);
-    EXPECT_EQ(data.attach(make_thread(5), nullptr), nullptr);
+    EXPECT_EQ(data.capacity(), 3u);
+}
+
+TEST(ThreadData, ThereAreAsManyPlacesAsThreadsNeedAndNoneMoves) {
+    reset_host();
+    Data data;
+    std::vector<long *> places;
+    for (uint64_t id = 0; id < 1000; id++) {
+        places.push_back(data.attach(make_thread(id), nullptr));
+        ASSERT_TRUE(places.back()) << id;
+        *places.back() = long(id);
+    }
+    const unsigned capacity = data.capacity();
+    EXPECT_LT(capacity, 2100u);
+    for (uint64_t id = 0; id < 1000; id++) {
+        ASSERT_EQ(data.find(make_thread(id), nullptr), places[id]);
+        ASSERT_EQ(*places[id], long(id));
+        ASSERT_TRUE(data.release(make_thread(id), nullptr));
+    }
+    for (int round = 0; round < 5; round++) {
+        for (uint64_t id = 0; id < 1000; id++) ASSERT_TRUE(data.attach(make_thread(id), nullptr));
+        for (uint64_t id = 0; id < 1000; id++) ASSERT_TRUE(data.release(make_thread(id), nullptr));
+    }
+    EXPECT_EQ(data.capacity(), capacity) << "what was given back is enough";
+}
+
+TEST(ThreadData, BehindASeccompFilterNoMemoryIsAskedFor) {
+    reset_host();
+    Data data;
+    for (uint64_t id = 1; id < 5; id++) {
+        task_watch task = make_thread(id);
+        task.context = TASKWATCH_QUIET;
+        EXPECT_EQ(data.attach(task, nullptr) != nullptr, id < 4) << id;
+    }
+    EXPECT_EQ(data.capacity(), 3u);
 }
 
 TEST(ThreadData, WhatAForkCopiedIsFreeForTheChildsThreads) {
@@ -247,19 +287,19 @@ TEST(ThreadData, WhatAForkCopiedIsFreeForTheChildsThreads) {
     for (uint64_t id : {1, 2, 3}) ASSERT_TRUE(data.attach(make_thread(id, 4242), nullptr));
     // The same memory in a forked child, whose threads are of another process.
     for (uint64_t id : {4, 5, 6}) EXPECT_TRUE(data.attach(make_thread(id, 4300), nullptr)) << id;
-    EXPECT_EQ(data.attach(make_thread(7, 4300), nullptr), nullptr);
+    EXPECT_EQ(data.capacity(), 3u);
 }
 
 TEST(ThreadData, ManyThreadsAtOnceGetAPlaceEach) {
     reset_host();
-    static taskwatch::ThreadData<uint64_t, 8> data;
-    std::atomic<unsigned> wrong = 0, refused = 0;
+    static taskwatch::ThreadData<uint64_t, 2> data;
+    std::atomic<unsigned> wrong = 0;
     auto live = [&](uint64_t first) {
         for (uint64_t id = first; id < first + 100; id++) {
             task_watch task = make_thread(id);
             uint64_t *mine = data.attach(task, nullptr);
             if (!mine) {
-                refused++;
+                wrong++;
                 continue;
             }
             *mine = id;
@@ -271,7 +311,10 @@ TEST(ThreadData, ManyThreadsAtOnceGetAPlaceEach) {
     for (uint64_t n = 0; n < 8; n++) threads.emplace_back(live, 1 + n * 100);
     for (auto &thread : threads) thread.join();
     EXPECT_EQ(wrong, 0u);
-    for (uint64_t id = 901; id < 909; id++) EXPECT_TRUE(data.attach(make_thread(id), nullptr)) << "a place was lost";
+    const unsigned capacity = data.capacity();
+    ASSERT_LE(capacity, 62u) << "eight at once";
+    for (uint64_t id = 901; id < 901 + capacity; id++) EXPECT_TRUE(data.attach(make_thread(id), nullptr));
+    EXPECT_EQ(data.capacity(), capacity) << "a place was lost";
 }
 
 // --- lines
