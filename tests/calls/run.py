@@ -195,6 +195,9 @@ def skip(why):
 
 
 def main():
+    # The runner may ignore signals that a program is expected to have at their default.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     case = Case(*map(os.path.realpath, sys.argv[1:5]), sys.argv[5:])
     try:
