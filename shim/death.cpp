@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "death.hpp"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 
 #include <cerrno>
-#include <cstring>
 
+#include "process_stat.hpp"
 #include "sys.hpp"
 
 namespace taskwatch {
@@ -19,24 +18,9 @@ bool is_dead(pid_t pid) {
            info.si_pid == pid;
 }
 
-// From /proc/PID/stat: "12 (name) Z 1 ...".
 pid_t parent_of_corpse(pid_t pid) {
-    char path[32] = "/proc/", text[128];
-    char *p = path + 6, digits[12];
-    int n = 0;
-    for (unsigned rest = (unsigned)pid; rest; rest /= 10) digits[n++] = char('0' + rest % 10);
-    while (n) *p++ = digits[--n];
-    memcpy(p, "/stat", 6);
-    long fd = sys::call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0) return 0;
-    long length = sys::call(SYS_read, fd, text, sizeof text - 1);
-    sys::call(SYS_close, fd);
-    text[length > 0 ? length : 0] = '\0';
-    const char *state = strrchr(text, ')');
-    if (!state || state[1] != ' ' || (state[2] != 'Z' && state[2] != 'X') || state[3] != ' ') return 0;
-    pid_t parent = 0;
-    for (state += 4; *state >= '0' && *state <= '9'; state++) parent = parent * 10 + (*state - '0');
-    return parent;
+    ProcessStat stat;
+    return read_process_stat(pid, stat) && (stat.state == 'Z' || stat.state == 'X') ? stat.parent : 0;
 }
 
 bool runs_no_code(pid_t tid) { return tid <= 0 || is_dead(tid) || parent_of_corpse(tid) != 0; }

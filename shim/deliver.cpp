@@ -47,7 +47,7 @@ Task &identify(Thread &thread) {
         if (main.pid != pid) {
             process.forget_other_threads();
             Task task;
-            if (!ledger.find(pid, task)) {
+            if (!ledger.find_living(pid, task)) {
                 task = Task{};
                 task.adopted = true;
                 task.pid = task.tgid = pid;

@@ -44,7 +44,9 @@ int call_genuine(const ImageCall &call, const char *path, char *const *argv, cha
                                     thread.current->tgid == process.main.tgid
                                 ? thread.current
                                 : nullptr;
+    const Task &own = thread.current ? *thread.current : process.main;
     if (successor) ledger.mark_successor(process.main, *successor, true);
+    ledger.mark_exec(own, true);
     PassedEnvironment passed(envp, process.inheritance, repair, first_library);
     // A vfork child that execs leaves its mapping in its parent's memory: the parent takes it away.
     VforkLevel *level = thread.in_vfork_child() ? &thread.levels[thread.depth - 1] : nullptr;
@@ -60,6 +62,7 @@ int call_genuine(const ImageCall &call, const char *path, char *const *argv, cha
         call.genuine(call, path, argv, envp);
     }
     int error = errno;
+    ledger.mark_exec(own, false);
     if (successor) ledger.mark_successor(process.main, *successor, false);
     errno = saved_errno;
     return error;
@@ -135,10 +138,11 @@ int replace_image(const ImageCall &call) {
 
 void announce_image(Thread &thread) {
     Task &task = process.main;
-    if (!ledger.find_after_exec(sys::getpid(), task)) task = Task{};
+    uint64_t since = 0;
+    if (!ledger.find_after_exec(sys::getpid(), task, since)) task = Task{};
     thread.tid = task.pid;  // 0: identify() adopts it
     identify(thread);
-    end_threads_cut_off(task);
+    if (since) end_threads_cut_off(task, since);
     if (!process.wants(WATCH_MASK_EXEC)) return;
     task_watch record = make_record(task, "execve", thread);
     record.path = reinterpret_cast<const char *>(getauxval(AT_EXECFN));

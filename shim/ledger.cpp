@@ -7,6 +7,7 @@
 #include "backoff.hpp"
 #include "clock.hpp"
 #include "death.hpp"
+#include "process_stat.hpp"
 #include "session.hpp"
 #include "sys.hpp"
 
@@ -32,6 +33,8 @@ bool Ledger::take(uint32_t index, Task &task, const Task *parent) {
         return false;
     }
     slot->pid.store(0, std::memory_order_relaxed);
+    slot->start_ns.store(0, std::memory_order_relaxed);
+    slot->execs.store(0, std::memory_order_relaxed);
     slot->parent_id.store(task.parent_id, std::memory_order_relaxed);
     for (unsigned column = 0; column < columns; column++)
         if (memory_.header()->column[column].claimed.load(std::memory_order_relaxed) != 0)
@@ -95,7 +98,10 @@ void Ledger::record(Slot &slot, const Task &task) {
     if (task.pid > 0) shadow_older(task);
     slot.tgid.store(task.tgid, std::memory_order_relaxed);
     slot.ppid.store(task.ppid, std::memory_order_relaxed);
-    slot.start_ns.store(task.start_ns, std::memory_order_relaxed);
+    // Whoever is first: a child that nobody holds may have made threads before its creator comes here, which must not look
+    // older than it.
+    uint64_t none = 0;
+    slot.start_ns.compare_exchange_strong(none, task.start_ns, std::memory_order_relaxed);
     slot.pid.store(task.pid, std::memory_order_release);
     slots_.index_pid(task.slot - 1, task.pid);
 }
@@ -141,6 +147,11 @@ bool Ledger::find_owing(pid_t pid, Task &ret_task) const {
     return slots_.find(pid, [&](uint32_t index) { return has_pid(index, pid) && load(index, ret_task, word) && ret_task.pid == pid; });
 }
 
+void Ledger::mark_exec(const Task &task, bool about_to) {
+    SlotWord word(0);
+    if (Slot *slot = slot_of(task, word)) slot->execs.store(about_to, std::memory_order_relaxed);
+}
+
 void Ledger::mark_successor(const Task &leader, const Task &task, bool about_to) {
     const uint32_t mark = about_to ? task.slot : 0;
     SlotWord word(0);
@@ -162,20 +173,32 @@ bool Ledger::find_heir(pid_t pid, Task &ret_task) const {
     return false;
 }
 
-bool Ledger::find_after_exec(pid_t pid, Task &ret_task) {
+bool Ledger::find_living(pid_t pid, Task &ret_task) const {
+    return find(pid, ret_task) && is_process_of(pid, ret_task.start_ns);
+}
+
+bool Ledger::find_after_exec(pid_t pid, Task &ret_task, uint64_t &ret_since) {
     Task task;
     SlotWord word(0);
+    ProcessStat stat;
     uint16_t threads = 0;
     if (find(pid, ret_task)) {
         Slot *slot = slots_.at(ret_task.slot - 1);
+        ret_since = ret_task.start_ns;
         uint32_t successor = slot->successor.exchange(0, std::memory_order_acq_rel);
-        if (successor == 0 || !load(successor - 1, task, word) || !word.is_alive() || task.tgid != pid) return true;
+        const bool seen = slot->execs.exchange(0, std::memory_order_relaxed);
+        if (successor == 0 || !load(successor - 1, task, word) || !word.is_alive() || task.tgid != pid)
+            return seen || is_process_of(pid, ret_task.start_ns);
         threads = slot->threads.load(std::memory_order_relaxed);
-    } else if (!find_heir(pid, task)) {
+    } else if (find_heir(pid, task)) {
+        // The leader's slot is another's by now. When it began the kernel knows.
+        ret_since = read_process_stat(pid, stat) ? stat.start_ns : 0;
+    } else {
         return false;
     }
     Slot *slot = slots_.at(task.slot - 1);
     slot->successor.store(0, std::memory_order_relaxed);
+    slot->execs.store(0, std::memory_order_relaxed);
     slot->pid.store(pid, std::memory_order_release);
     // The main task from now on. Those that the exec cut off, the old leader's among them, are still to be told.
     slot->leader.store(0, std::memory_order_relaxed);

@@ -29,10 +29,17 @@ class Ledger {
     bool enter(Task &task, const Task *parent);
     // It exists now and lives: pid, tgid, ppid and start_ns of `task` are recorded.
     void settle(const Task &task);
-    // The living task with this pid, if it is known. In a new image (`after_exec`) of a thread that was not the
-    // leader: that thread's task, which goes on under the leader's pid.
+    // The living task with this pid, if it is known.
     bool find(pid_t pid, Task &ret_task) const;
-    bool find_after_exec(pid_t pid, Task &ret_task);
+    // The same for who calls itself `pid` and was never met: nobody who died under this pid before it began. A look at
+    // /proc.
+    bool find_living(pid_t pid, Task &ret_task) const;
+    // In a new image: the task of this process; where a thread that was not the leader has executed, that thread's, which goes
+    // on under the leader's pid. An exec that was not marked may be that of a process that was never met: as above.
+    // `ret_since`: no task of this process began earlier; who did is owed by one that had its pid before.
+    bool find_after_exec(pid_t pid, Task &ret_task, uint64_t &ret_since);
+    // `task` is about to exec, or goes on since it has failed.
+    void mark_exec(const Task &task, bool about_to);
     // The same of one whose end somebody has begun to tell.
     bool find_owing(pid_t pid, Task &ret_task) const;
     // `task`, a thread, is about to exec: if it succeeds the new image finds it under the leader's pid.

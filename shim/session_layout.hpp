@@ -68,6 +68,7 @@ struct alignas(64) Slot {
     std::atomic<uint32_t> begun;     // those that an owner who is gone had begun to call, in this phase
     std::atomic<uint16_t> leader;   // of a thread: slot (from 1) of its process's main task
     std::atomic<uint16_t> threads;  // of a main task: how many threads it has entered
+    std::atomic<uint16_t> execs;    // not 0: it is about to exec, through us
 };
 
 struct Header {

@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "process_start.hpp"
+#include "process_stat.hpp"
 
 namespace taskwatch {
 namespace {

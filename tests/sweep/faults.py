@@ -22,7 +22,7 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "stress"))
 sys.path.insert(0, HERE)
-from stress import Tap, segments  # noqa: E402
+from stress import Tap, own_memory, segments  # noqa: E402
 import sweep  # noqa: E402
 
 # What stands for the genuine function's own system call: clone, fork, vfork, execve, wait4, waitid, execveat, clone3; and
@@ -108,6 +108,7 @@ def main():
     options = parser.parse_args()
     options.functions, options.keep = False, None
     tap = Tap()
+    own_memory()
     with tempfile.TemporaryDirectory(prefix="taskwatch-faults.") as _:
         faults = Faults(options)
         names = sweep.scenarios(options)

@@ -20,7 +20,7 @@ sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "stress"))
 import invariant  # noqa: E402
-from stress import Tap, segments  # noqa: E402
+from stress import Tap, own_memory, segments  # noqa: E402
 
 HUNG = 3
 CAPACITY = 4096
@@ -145,6 +145,7 @@ def main():
     parser.add_argument("--keep")
     options = parser.parse_args()
     tap, runs = Tap(), 0
+    own_memory()
     roles = [options.role] if options.role else ["creator", "child"]
     jobs = [(options, scenario, role) for scenario in scenarios(options) for role in roles]
     # Each run is a session of its own.

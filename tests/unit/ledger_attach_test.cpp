@@ -200,7 +200,9 @@ void use(Member &member, int rounds) {
                 if (void *words = member.columns.shared("two", 64)) memset(words, 1, 64);
                 break;
             case 7: member.columns.once("three", random() % 32); break;
-            case 8: ledger.find_after_exec(task.pid, found); break;
+            case 8:
+                if (uint64_t since; ledger.find_after_exec(task.pid, found, since)) ledger.mark_exec(found, random() % 2);
+                break;
             default:
                 if (round % 64 == 0) ledger.for_each_dead([](void *, const Task &) {}, nullptr);
                 ledger.is_last(task);

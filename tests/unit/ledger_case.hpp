@@ -46,9 +46,10 @@ class WithSession : public testing::Test {
     }
 
     // A task that lives, under a pid that need not exist.
-    taskwatch::Task make(pid_t pid, const taskwatch::Task *parent = nullptr) {
+    taskwatch::Task make(pid_t pid, const taskwatch::Task *parent = nullptr, uint64_t start_ns = 0) {
         taskwatch::Task task;
         member->enter(task, parent);
+        task.start_ns = start_ns;
         task.pid = task.tgid = pid;
         task.ppid = 1;
         member->settle(task);

@@ -12,6 +12,8 @@
 #include <set>
 #include <thread>
 
+#include "clock.hpp"
+
 using taskwatch::Ledger;
 using taskwatch::Task;
 
@@ -71,14 +73,67 @@ TEST_F(LedgerTest, AThreadOfAnEarlierProcessWithItsPidIsNotOfTheGroup) {
     const pid_t pid = 4194305;
     Task before = make(pid);
     Task stale = thread_of(pid, pid + 1, 100);
-    Task now = make(pid);
-    now.start_ns = 200;
-    member->settle(now);
+    Task now = make(pid, nullptr, 200);
     Task own = thread_of(pid, pid + 2, 200);
     std::vector<uint64_t> group;
     auto collect = [](void *seen, const Task &task) { static_cast<std::vector<uint64_t> *>(seen)->push_back(task.id); };
     member->for_each_in_group(now, now, collect, &group);
     EXPECT_EQ(group, std::vector<uint64_t>{own.id}) << "not " << stale.id << " or " << before.id;
+}
+
+// Its parent was killed too, or waits by system calls of its own: nobody has told its end.
+TEST_F(LedgerTest, WhoDiedUnderThisPidBeforeItBeganIsSomebodyElse) {
+    uint64_t now = taskwatch::boottime_ns(), since = 0;
+    Task found;
+    Task before = make(getpid(), nullptr, 1);
+    EXPECT_TRUE(member->find(getpid(), found));
+    EXPECT_FALSE(member->find_living(getpid(), found));
+    EXPECT_FALSE(member->find_after_exec(getpid(), found, since)) << "nobody has marked an exec";
+    member->mark_exec(before, true);
+    EXPECT_TRUE(member->find_after_exec(getpid(), found, since));
+    EXPECT_EQ(found.id, before.id);
+    EXPECT_EQ(since, 1u);
+    EXPECT_FALSE(member->find_after_exec(getpid(), found, since)) << "once";
+    member->mark_exec(before, true);
+    member->mark_exec(before, false);
+    EXPECT_FALSE(member->find_after_exec(getpid(), found, since)) << "it has failed";
+    leave(before);
+    Task self = make(getpid(), nullptr, now);
+    EXPECT_TRUE(member->find_living(getpid(), found));
+    EXPECT_TRUE(member->find_after_exec(getpid(), found, since));
+    EXPECT_EQ(found.id, self.id);
+    EXPECT_EQ(since, now);
+}
+
+// A child that nobody holds settles itself, and may be ahead of its creator.
+TEST_F(LedgerTest, ATaskBeganWhenItWasFirstSettled) {
+    Task task = make(4194305, nullptr, 100), found;
+    task.start_ns = 300;
+    member->settle(task);
+    ASSERT_TRUE(member->find(task.pid, found));
+    EXPECT_EQ(found.start_ns, 100u);
+}
+
+TEST_F(LedgerTest, AThreadThatExecutedHasItsProcessFromItsBeginning) {
+    const pid_t pid = getpid(), gone = 4194305;
+    Task leader = make(pid, nullptr, 100), found;
+    Task thread = {};
+    thread.tgid = pid;
+    member->enter(thread, &leader);
+    thread.pid = gone;
+    thread.start_ns = 300;
+    member->settle(thread);
+    uint64_t since = 0;
+    member->mark_successor(leader, thread, true);
+    ASSERT_TRUE(member->find_after_exec(pid, found, since));
+    EXPECT_EQ(found.id, thread.id);
+    EXPECT_EQ(since, 100u);
+    // Once more, with the leader gone: what the kernel says.
+    member->mark_successor(leader, thread, true);
+    leave(leader);
+    found = {};
+    ASSERT_TRUE(member->find_after_exec(pid, found, since));
+    EXPECT_EQ(found.id, thread.id);
 }
 
 TEST_F(LedgerTest, OfTwoTasksWithOnePidTheLaterOneIsFound) {
