@@ -30,7 +30,7 @@ long shm_stat(int id, shmid_ds *ds) { return sys::call(SYS_shmctl, id, IPC_STAT,
 // one of that session's, or cannot be had.
 Extension *attach_extension(int id, uint64_t secret) {
     shmid_ds ds;
-    if (id < 0 || shm_stat(id, &ds) != 0 || ds.shm_segsz != extension_bytes) return nullptr;
+    if (id < 0 || shm_stat(id, &ds) != 0 || ds.shm_segsz != extension_size) return nullptr;
     long address = shm_attach(id);
     if (shm_failed(address)) return nullptr;
     auto *more = reinterpret_cast<Extension *>(address);
@@ -48,6 +48,11 @@ bool set_user(int id, uid_t user) {
 }
 
 // --- what was left behind
+
+// Its maker writes the magic last, and is no more. Pids mean nothing where its maker has none.
+bool is_unfinished(const shmid_ds &ds, uint64_t magic) {
+    return magic == 0 && ds.shm_perm.__key == IPC_PRIVATE && ds.shm_cpid != 0 && runs_no_code(ds.shm_cpid);
+}
 
 // Nobody has it mapped, and it is this user's. An exec detaches for a moment.
 bool is_deserted(const shmid_ds &ds) {
@@ -98,7 +103,7 @@ void remove_if_stale(int id, const shmid_ds &ds) {
     if (shm_failed(address)) return;
     auto *base = reinterpret_cast<char *>(address);
     auto *h = reinterpret_cast<Header *>(address);
-    if (h->magic == magic && (is_old(ds) || (h->version == version && is_extinct(base, ds)))) {
+    if (is_unfinished(ds, h->magic) || (h->magic == magic && (is_old(ds) || (h->version == version && is_extinct(base, ds))))) {
         remove_extensions(*h);
         sys::call(SYS_shmctl, id, IPC_RMID, 0);
     }
@@ -108,7 +113,7 @@ void remove_if_stale(int id, const shmid_ds &ds) {
 // Whether the session of this extension is there and knows it.
 bool is_listed(int id, const Extension &more) {
     shmid_ds ds;
-    if (shm_stat(more.first_id, &ds) != 0 || ds.shm_segsz != first_bytes) return false;
+    if (shm_stat(more.first_id, &ds) != 0 || ds.shm_segsz != first_size) return false;
     long address = shm_attach(more.first_id);
     if (shm_failed(address)) return false;
     auto *h = reinterpret_cast<Header *>(address);
@@ -125,7 +130,7 @@ void remove_if_unlisted(int id, const shmid_ds &ds) {
     long address = shm_attach(id);
     if (shm_failed(address)) return;
     auto *more = reinterpret_cast<Extension *>(address);
-    if (more->magic == extension_magic && !is_listed(id, *more)) sys::call(SYS_shmctl, id, IPC_RMID, 0);
+    if (is_unfinished(ds, more->magic) || (more->magic == extension_magic && !is_listed(id, *more))) sys::call(SYS_shmctl, id, IPC_RMID, 0);
     sys::call(SYS_shmdt, address);
 }
 
@@ -138,8 +143,8 @@ void remove_stale_sessions() {
         shmid_ds ds;
         long id = sys::call(SYS_shmctl, (int)i, SHM_STAT, &ds);
         if (id < 0 || !is_deserted(ds)) continue;
-        if (ds.shm_segsz == first_bytes) remove_if_stale((int)id, ds);
-        if (ds.shm_segsz == extension_bytes) remove_if_unlisted((int)id, ds);
+        if (ds.shm_segsz == first_size) remove_if_stale((int)id, ds);
+        if (ds.shm_segsz == extension_size) remove_if_unlisted((int)id, ds);
     }
 }
 
@@ -172,7 +177,7 @@ uint64_t random_word() {
 
 int Segment::make() {
     remove_stale_sessions();
-    long id = sys::call(SYS_shmget, IPC_PRIVATE, first_bytes, 0600);
+    long id = sys::call(SYS_shmget, IPC_PRIVATE, first_size, 0600);
     if (id < 0) return (int)-id;
     long address = shm_attach((int)id);
     if (shm_failed(address)) {
@@ -217,7 +222,7 @@ int Segment::attach(const char *name) {
     uint64_t secret;
     if (!read_name(name, id, secret)) return EINVAL;
     shmid_ds ds;
-    if (shm_stat(id, &ds) != 0 || ds.shm_segsz != first_bytes) return EIDRM;
+    if (shm_stat(id, &ds) != 0 || ds.shm_segsz != first_size) return EIDRM;
     // The maker's, or the one's whom it was given to. Root is not led by memory that somebody else has made.
     const auto user = (uid_t)getauxval(AT_EUID);
     const bool made = ds.shm_perm.cuid == user, given = ds.shm_perm.uid == user && user != 0;
@@ -268,7 +273,7 @@ char *Segment::extension(uint32_t chunk) const {
 
 // The memory of a new extension, in which every slot is free.
 Extension *Segment::make_extension(int &ret_id) const {
-    long id = sys::call(SYS_shmget, IPC_PRIVATE, extension_bytes, 0600);
+    long id = sys::call(SYS_shmget, IPC_PRIVATE, extension_size, 0600);
     if (id < 0) return nullptr;
     long address = shm_attach((int)id);
     if (shm_failed(address)) {

@@ -117,6 +117,11 @@ inline constexpr size_t extension_slots_offset = 3 * 4096;
 inline constexpr size_t extension_cells_offset = extension_slots_offset + extension_slots * sizeof(Slot);
 inline constexpr size_t extension_bytes = extension_cells_offset + columns * extension_slots * TASKWATCH_CELL_SIZE;
 
+// What the kernel is asked for: numbers that nobody else uses, which map the same pages. By its size a segment is known
+// whose maker was killed before it wrote a word.
+inline constexpr size_t first_size = first_bytes - 1319;
+inline constexpr size_t extension_size = extension_bytes - 1319;
+
 static_assert(sizeof(Slot) == 64);
 static_assert(sizeof(Header) <= busy_offset && busy_offset + sizeof(Busy) <= slots_offset);
 static_assert(slots_offset + first_slots * sizeof(Slot) <= first_cells_offset);

@@ -68,11 +68,11 @@ TEST_F(AttachTest, AWrongSecretOrAMissingSegmentIsRefused) {
 }
 
 TEST_F(AttachTest, ASegmentOfAnotherSizeOrLayoutIsRefused) {
-    for (size_t bytes : {size_t{4096}, 2 * first_bytes, first_bytes}) {
+    for (size_t bytes : {size_t{4096}, 2 * first_bytes, first_bytes, taskwatch::layout::first_size}) {
         int id = shmget(IPC_PRIVATE, bytes, 0600);
         ASSERT_GE(id, 0);
         int error = attach(std::to_string(id) + ":0000000000000000");
-        EXPECT_EQ(error, bytes == first_bytes ? EPROTO : EIDRM) << bytes;
+        EXPECT_EQ(error, bytes == taskwatch::layout::first_size ? EPROTO : EIDRM) << bytes;
         shmctl(id, IPC_RMID, nullptr);
     }
 }

@@ -129,6 +129,44 @@ TEST(SegmentTest, AFurtherSegmentWhoseMakerWasKilledTooEarlyIsRemoved) {
     EXPECT_EQ(left(), 0);
 }
 
+// One that a process makes and does something with before it ends; -1: none.
+int made_by_a_dead_process(size_t bytes, uint64_t first_word) {
+    int pipe_ends[2], id = -1;
+    EXPECT_EQ(pipe(pipe_ends), 0);
+    pid_t maker = fork();
+    if (maker == 0) {
+        id = shmget(IPC_PRIVATE, bytes, 0600);
+        if (first_word) *static_cast<uint64_t *>(shmat(id, nullptr, 0)) = first_word;
+        if (write(pipe_ends[1], &id, sizeof id) != sizeof id) _exit(1);
+        raise(SIGKILL);
+    }
+    EXPECT_EQ(read(pipe_ends[0], &id, sizeof id), (ssize_t)sizeof id);
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
+    EXPECT_EQ(waitpid(maker, nullptr, 0), maker);
+    return id;
+}
+
+bool exists(int id) {
+    shmid_ds ds;
+    return shmctl(id, IPC_STAT, &ds) == 0;
+}
+
+TEST(SegmentTest, OneWhoseMakerWasKilledBeforeItWroteAWordIsRemoved) {
+    using namespace taskwatch::layout;
+    int first = made_by_a_dead_process(first_size, 0), further = made_by_a_dead_process(extension_size, 0);
+    // Somebody else's.
+    std::vector<int> others = {made_by_a_dead_process(first_bytes, 0), made_by_a_dead_process(first_size, 1),
+                               made_by_a_dead_process(extension_size, 1), shmget(IPC_PRIVATE, extension_size, 0600)};
+    found_another();
+    EXPECT_FALSE(exists(first));
+    EXPECT_FALSE(exists(further));
+    for (int id : others) {
+        EXPECT_TRUE(exists(id));
+        shmctl(id, IPC_RMID, nullptr);
+    }
+}
+
 TEST(SegmentTest, OneWhoWasKilledWhileItGrewHoldsNobodyUp) {
     Member member;
     ASSERT_EQ(member.session.found(getpid()), 0);
