@@ -18,11 +18,10 @@ bool is_dead(pid_t pid) {
            info.si_pid == pid;
 }
 
-pid_t parent_of_corpse(pid_t pid) {
+bool runs_no_code(pid_t tid, uint64_t start_ns) {
+    if (tid <= 0 || is_dead(tid)) return true;
     ProcessStat stat;
-    return read_process_stat(pid, stat) && (stat.state == 'Z' || stat.state == 'X') ? stat.parent : 0;
+    return read_process_stat(tid, stat) && (stat.is_corpse() || stat.is_younger(start_ns));
 }
-
-bool runs_no_code(pid_t tid) { return tid <= 0 || is_dead(tid) || parent_of_corpse(tid) != 0; }
 
 }  // namespace taskwatch

@@ -4,13 +4,14 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
+
 namespace taskwatch {
 
 // Gone, or dead and waiting for this process to take it away.
 bool is_dead(pid_t pid);
-// The parent of a process that is dead and not waited for; 0: it is not, or it is not to be known.
-pid_t parent_of_corpse(pid_t pid);
-// Gone or a corpse: it will never run code again. A tid as well.
-bool runs_no_code(pid_t tid);
+// Gone or a corpse: it will never run code again. A tid as well. `start_ns`: it was there at that time, CLOCK_BOOTTIME, 0: not known; one
+// that began later is another task under its number.
+bool runs_no_code(pid_t tid, uint64_t start_ns = 0);
 
 }  // namespace taskwatch

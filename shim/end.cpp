@@ -9,6 +9,7 @@
 #include "ledger.hpp"
 #include "lifecycle.hpp"
 #include "loader.hpp"
+#include "process_stat.hpp"
 #include "real.hpp"
 #include "session.hpp"
 
@@ -50,7 +51,7 @@ void end_dead(void *, const Task &task) {
     // A corpse with its pid may be a later task's.
     Task later;
     const bool shadowed = ledger.find_owing(task.pid, later) && later.id != task.id;
-    ending.status_known = task.pid != 0 && !shadowed && look_at_corpse(task.pid, ending.status, usage);
+    ending.status_known = task.pid != 0 && !shadowed && is_process_of(task.pid, task.start_ns) && look_at_corpse(task.pid, ending.status, usage);
     if (ending.status_known) ending.usage = &usage;
     end_on_behalf(task, ending);
 }

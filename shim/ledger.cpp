@@ -80,7 +80,7 @@ Slot *Ledger::slot_of(const Task &task, SlotWord &ret_word) const {
 // too). Its slot keeps the pid as a negative number: it is not found by it any more, and the new one is not
 // mistaken for it.
 void Ledger::shadow_older(const Task &task) {
-    slots_.find_indexed(task.pid, [&](uint32_t index) {
+    slots_.find(task.pid, [&](uint32_t index) {
         Slot *slot = index + 1 == task.slot ? nullptr : slots_.at(index);
         int32_t pid = task.pid;
         if (slot && SlotWord(slot->word.load(std::memory_order_acquire)).is_used())
@@ -224,7 +224,7 @@ bool Ledger::is_gone(uint32_t owner, pid_t dead) const {
     SlotWord word(0);
     if (!load(SlotWord::index_of(owner), task, word) || !word.is_of_owner(owner)) return true;
     if (task.pid == 0) return false;  // between two steps
-    return (dead != 0 && (task.pid == dead || task.tgid == dead)) || runs_no_code(task.pid);
+    return (dead != 0 && (task.pid == dead || task.tgid == dead)) || runs_no_code(task.pid, task.start_ns);
 }
 
 void Ledger::settle_held(const Task &task, const Task &by, Claim &ret_claim) {
@@ -355,10 +355,12 @@ bool Ledger::is_owed(const Task &task, SlotWord word) const {
     if (!word.is_alive() || word.phase() == Phase::entered) return is_gone(word.owner(), 0);
     if (task.pid <= 0) return false;
     if (is_dead(task.pid)) return true;
+    ProcessStat stat;
+    if (!read_process_stat(task.pid, stat)) return false;
+    if (stat.is_younger(task.start_ns)) return true;  // its pid is another's
     // An orphan's corpse, where pid 1 is slow or reaps nobody. Another task's child is that one's to tell.
     Task parent;
-    const pid_t reaper = parent_of_corpse(task.pid);
-    return reaper != 0 && !find(reaper, parent);
+    return stat.is_corpse() && !find(stat.parent, parent);
 }
 
 int Ledger::for_each_dead(void (*visit)(void *, const Task &), void *context) const {

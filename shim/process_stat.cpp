@@ -45,7 +45,7 @@ bool read_process_stat(pid_t pid, ProcessStat &ret_stat) {
 bool is_process_of(pid_t pid, uint64_t start_ns) {
     if (pid <= 0 || sys::call(SYS_kill, pid, 0) == -ESRCH) return false;
     ProcessStat stat;
-    return !read_process_stat(pid, stat) || stat.start_ns <= start_ns;
+    return !read_process_stat(pid, stat) || !stat.is_younger(start_ns);
 }
 
 }  // namespace taskwatch

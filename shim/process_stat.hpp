@@ -12,6 +12,9 @@ struct ProcessStat {
     char state = 0;        // 'R', 'S', ... 'Z': a corpse
     pid_t parent = 0;
     uint64_t start_ns = 0;  // CLOCK_BOOTTIME, rounded down to a tick
+    // Later than a task was there that began at `ns`; 0: that is not known.
+    bool is_younger(uint64_t ns) const { return ns != 0 && start_ns > ns; }
+    bool is_corpse() const { return state == 'Z' || state == 'X'; }
 };
 
 // A tick of start_ns: USER_HZ is 100 wherever Linux runs.

@@ -67,7 +67,8 @@ bool anybody_lives(const Slot *slots, uint32_t count) {
         const SlotWord word(slots[n].word.load(std::memory_order_relaxed));
         if (!word.is_used()) continue;
         const pid_t pid = slots[n].pid.load(std::memory_order_relaxed);
-        if (pid > 0 && !runs_no_code(pid)) return true;
+        const uint64_t start_ns = slots[n].start_ns.load(std::memory_order_relaxed);
+        if (pid > 0 && !runs_no_code(pid, start_ns)) return true;
         if (SlotWord::owns_no_slot(word.owner()) && !runs_no_code(SlotWord::tid_of(word.owner()))) return true;
     }
     return false;

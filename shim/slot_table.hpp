@@ -30,9 +30,6 @@ class SlotTable {
     // Calls visit(index) for each slot that may have this pid, until it returns true. Returns whether one did.
     template <typename Visit>
     bool find(pid_t pid, Visit visit) const;
-    // The same, of those alone that are found at once: it never looks at every slot.
-    template <typename Visit>
-    bool find_indexed(pid_t pid, Visit visit) const;
 
     // The cell of a slot in a watcher's column.
     void *cell(uint32_t index, unsigned column) const;
@@ -49,12 +46,11 @@ class SlotTable {
 
     static uint32_t hash(pid_t pid) { return (uint32_t)pid * 0x9e3779b1u; }
     static uint32_t tag(pid_t pid) { return (uint32_t)pid % 31 + 1; }
-    static constexpr unsigned window = 16;
+    // At half load hardly anybody is further from his place; then all slots are looked at.
+    static constexpr unsigned window = 64;
     static constexpr unsigned index_bits = 11;  // of an entry; the rest is the tag
     template <uint32_t entries, typename Visit>
-    bool find_in(const layout::PidMap<entries> &map, uint32_t first, uint32_t count, pid_t pid, Visit &visit, bool all) const;
-    template <typename Visit>
-    bool find(pid_t pid, Visit &visit, bool all) const;
+    bool find_in(const layout::PidMap<entries> &map, uint32_t first, uint32_t count, pid_t pid, Visit &visit) const;
     template <uint32_t entries>
     void index_in(layout::PidMap<entries> &map, uint32_t first, uint32_t count, uint32_t local, pid_t pid);
 
@@ -62,8 +58,7 @@ class SlotTable {
 };
 
 template <uint32_t entries, typename Visit>
-bool SlotTable::find_in(const layout::PidMap<entries> &map, uint32_t first, uint32_t count, pid_t pid, Visit &visit,
-                        bool all) const {
+bool SlotTable::find_in(const layout::PidMap<entries> &map, uint32_t first, uint32_t count, pid_t pid, Visit &visit) const {
     // An entry is never emptied, only given to another, the first that can be: behind an empty one is nothing.
     for (uint32_t n = 0; n < window; n++) {
         uint16_t entry = map.entry[(hash(pid) + n) % entries].load(std::memory_order_acquire);
@@ -71,31 +66,21 @@ bool SlotTable::find_in(const layout::PidMap<entries> &map, uint32_t first, uint
         uint32_t local = entry & ((1u << index_bits) - 1);
         if (uint32_t{entry} >> index_bits == tag(pid) && local < count && visit(first + local)) return true;
     }
-    if (!all || !map.overflown.load(std::memory_order_relaxed)) return false;
+    if (!map.overflown.load(std::memory_order_relaxed)) return false;
     for (uint32_t local = 0; local < count; local++)
         if (visit(first + local)) return true;
     return false;
 }
 
 template <typename Visit>
-bool SlotTable::find(pid_t pid, Visit &visit, bool all) const {
+bool SlotTable::find(pid_t pid, Visit visit) const {
     if (!memory_.attached()) return false;
-    if (find_in(header()->pids, 0, layout::first_slots, pid, visit, all)) return true;
+    if (find_in(header()->pids, 0, layout::first_slots, pid, visit)) return true;
     for (uint32_t chunk = 0, end = size(); first_of(chunk) < end; chunk++) {
         const layout::Extension *more = extension(chunk);
-        if (more && find_in(more->pids, first_of(chunk), layout::extension_slots, pid, visit, all)) return true;
+        if (more && find_in(more->pids, first_of(chunk), layout::extension_slots, pid, visit)) return true;
     }
     return false;
-}
-
-template <typename Visit>
-bool SlotTable::find(pid_t pid, Visit visit) const {
-    return find(pid, visit, true);
-}
-
-template <typename Visit>
-bool SlotTable::find_indexed(pid_t pid, Visit visit) const {
-    return find(pid, visit, false);
 }
 
 }  // namespace taskwatch

@@ -30,13 +30,21 @@ MOMENT, LATE = 2_000_000, 200_000_000
 
 # --- reading
 
+def read_record(line):
+    """Of a line that a killed writer has torn the rest does not parse; the next writer's record may stand behind it."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return json.loads(line[max(line.rfind('{"v":1,'), 0):])
+
+
 def read_trace(path):
-    """Tasks by (session, id). Lines that a killed writer has torn do not parse and are skipped."""
+    """Tasks by id. Torn lines are skipped."""
     tasks, torn = collections.OrderedDict(), 0
     with open(path, encoding="utf-8", errors="surrogateescape") as stream:
         for index, line in enumerate(stream):
             try:
-                r = json.loads(line)
+                r = read_record(line)
                 if r["event"] == "lost":
                     torn += r["n"]
                     continue
@@ -229,6 +237,10 @@ class Judge:
             teller = e.process or e.by
             lives = self.kernel.process(teller) + self.kernel.lives.get(teller, [])
             ends = [time for life in lives for time, _ in life.exits]
+            # On a busy machine the end of one who was killed is stamped any time later.
+            if any(self.kills.hit(pid, until=t.time, number=9) and any(time >= e.time - MOMENT for time in ends)
+                   for pid in {teller, *(life.tgid for life in lives)}):
+                continue
             if not any(e.time - MOMENT <= time <= t.time + LATE for time in ends):
                 self._wrong(f"{what}: `again` by {t.process or t.by}, and {teller}, which was called before, had not ended")
 
@@ -249,8 +261,11 @@ class Judge:
         ends = [time for time, _ in life.exits]
         end = max(ends) if ends else float("inf")
         if life.is_thread:
-            ended = [time for other in self.kernel.process(life.tgid) if other is not life for time, _ in other.exits]
-            if any(abs(time - end) < LATE for time in ended) and self.figures["thread cut off before CLONE"] < self.figures["never lived"]:
+            ended = [exit for other in self.kernel.process(life.tgid) if other is not life for exit in other.exits]
+            # At the same time; or with what only the end of a process gives to its threads, which a busy machine spreads.
+            status = life.exits[-1][1] if life.exits else 0
+            cut = any(abs(time - end) < LATE or status and status == its for time, its in ended)
+            if cut and self.figures["thread cut off before CLONE"] < self.figures["never lived"]:
                 self.figures["thread cut off before CLONE"] += 1
                 return
         if self.kills.hit(life.tgid, life.time - 10**9, end + 10**8) and self.kills.hit(life.parent, life.time - 10**9, end + 10**9):

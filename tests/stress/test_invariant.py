@@ -102,6 +102,24 @@ def both(*changes):
     return lambda s: [change(s) for change in changes]
 
 
+def thread_cut_off(told, late, status):
+    """Its creator told INIT, and its process was killed: of the thread's end the kernel speaks `late` afterwards."""
+    def change(s):
+        s.lives[101][0].exits = [(s.now, 9)]
+        s.kills.append((s.now - 5 * MS, 101, 9))
+        s.lives[102][0].exits = [(s.now + late, status)]
+        s.told[2] = [s.record(2, "init"), s.record(2, "free")]
+        if not told:
+            s.told.pop(2)
+    return change
+
+
+def killed_late(s):
+    s.again(True)
+    s.lives[104][0].exits = [(s.record(4, "free").time + 900 * MS, 9)]
+    s.kills.append((s.record(4, "free").time, 104, 9))
+
+
 def swapped(s):
     told = s.told[1]
     told[-1], told[-2] = told[-2], told[-1]
@@ -110,6 +128,9 @@ def swapped(s):
 KEPT = {
     "as it is": lambda s: None,
     "FREE again, flagged, after a kill": lambda s: s.again(True),
+    "FREE again, flagged, by one whose end the kernel tells late": killed_late,
+    "a thread cut off before CLONE": thread_cut_off(True, 10 * MS, 9),
+    "a thread cut off before CLONE, whose end the kernel tells late": thread_cut_off(True, 900 * MS, 9),
     "FREE flagged alone": lambda s: s.replace(4, "free", flags={"on_behalf", "again"}),
     "killed after it had told its EXIT, by the log": both(set_kernel(101, 9), lambda s: s.kills.append((s.now - 5 * MS, 101, 9))),
     "INIT cut off, nothing made": lambda s: s.told.update({20: [s.record(1, "free")._replace(cell=1)]}),
@@ -130,6 +151,8 @@ BROKEN = {
     "another status on behalf": set_kernel(104, 15),
     "`again`, and the first one had not ended": lambda s: s.again(False),
     "a life that nobody was told of": lambda s: s.told.pop(1),
+    "a thread that nobody was told of": thread_cut_off(False, 10 * MS, 9),
+    "a thread without CLONE that ended by itself": thread_cut_off(True, -900 * MS, 0),
     "a task without a life": lambda s: s.lives.pop(101),
     "two tasks with one life": lambda s: s.told.update({30: list(s.told[1])}),
     "a wait that returns before FREE": lambda s: s.waited.__setitem__(0, (s.record(1, "exit").index, 101, 3 << 8)),

@@ -157,6 +157,20 @@ TEST_F(LedgerTest, OfTwoTasksWithOnePidTheLaterOneIsFound) {
     EXPECT_EQ(std::count(owed.begin(), owed.end(), gone + 190), 2);
 }
 
+TEST_F(LedgerTest, OneWhosePidSomebodyElseHasIsOwed) {
+    Task stale = make(getppid(), nullptr, 1), lives = make(getpid(), nullptr, taskwatch::boottime_ns());
+    std::vector<uint64_t> owed;
+    auto collect = [](void *seen, const Task &task) { static_cast<std::vector<uint64_t> *>(seen)->push_back(task.id); };
+    EXPECT_EQ(member->for_each_dead(collect, &owed), 1);
+    EXPECT_EQ(owed, std::vector<uint64_t>{stale.id}) << "not " << lives.id;
+    // The one who had begun to tell an end, too.
+    taskwatch::Claim claim;
+    Task told = make(getpid(), nullptr, taskwatch::boottime_ns());
+    ASSERT_TRUE(member->claim_end(told, stale, 0, claim));
+    EXPECT_TRUE(member->claim_end(told, lives, 0, claim));
+    EXPECT_FALSE(member->claim_end(told, stale, 0, claim)) << "its owner lives";
+}
+
 TEST_F(LedgerTest, TasksWhosePidsCollideInTheHintsAreAllFound) {
     std::vector<Task> tasks;
     for (pid_t pid = 7; pid < 7 + 8192 * 300; pid += 8192) tasks.push_back(make(pid));
@@ -164,6 +178,16 @@ TEST_F(LedgerTest, TasksWhosePidsCollideInTheHintsAreAllFound) {
     for (const Task &task : tasks) {
         ASSERT_TRUE(member->find(task.pid, found));
         EXPECT_EQ(found.id, task.id);
+    }
+    // The same pids once more, all of whose earlier tasks are owed; when the later ones have ended nobody has them.
+    for (Task &task : tasks) {
+        task = make(task.pid);
+        ASSERT_TRUE(member->find_owing(task.pid, found));
+        EXPECT_EQ(found.id, task.id);
+    }
+    for (const Task &task : tasks) {
+        leave(task);
+        EXPECT_FALSE(member->find_owing(task.pid, found));
     }
 }
 
