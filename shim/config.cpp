@@ -15,11 +15,11 @@ constexpr std::string_view prefix = "TASKWATCH_";
 
 // Variables of the library, its launcher and its tests: no watcher's options. The texts themselves: a table of
 // pointers would be relocated in each process.
-constexpr char taken[][16] = {"DISABLE", "FOLLOW",  "STRICT",  "QUIET",         "WATCHERS",
-                              "PATH",    "SESSION", "LIBRARY", "TESTS_MUST_RUN"};
+constexpr char taken[][16] = {"DISABLE", "FOLLOW",   "STRICT",  "QUIET",         "WATCHERS",
+                              "PATH",    "SESSION",  "LAUNCHED", "LIBRARY", "TESTS_MUST_RUN"};
 
 // Those that are read here: the first so many of `taken`.
-enum { disable, follow, strict, quiet, watchers, path, session, read_here };
+enum { disable, follow, strict, quiet, watchers, path, session, launched, read_here };
 
 // Their values: the first of each name, as getenv(3); null if unset or empty. One pass, in each process.
 struct Values {
@@ -63,6 +63,7 @@ Config read_config(char *const *envp, bool secure) {
         .watchers = values.of[watchers],
         .path = values.of[path],
         .session = values.of[session],
+        .launched = values.of[launched],
     };
 }
 

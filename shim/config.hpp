@@ -17,6 +17,7 @@ struct Config {
     const char *watchers = nullptr;  // TASKWATCH_WATCHERS, "trace:limit:/path/mine.so"
     const char *path = nullptr;      // TASKWATCH_PATH, folders separated by ':'
     const char *session = nullptr;   // TASKWATCH_SESSION
+    const char *launched = nullptr;  // TASKWATCH_LAUNCHED: pid of the one that a launcher has become
 };
 
 // Pointers into `envp` (which may be null). An empty text counts as unset. Async-signal-safe.
@@ -24,7 +25,7 @@ Config read_config(char *const *envp, bool secure);
 
 // The variable that holds the options of `watcher` (a name or a path), as in TASKWATCH_<NAME>: basename
 // without ".so", upper case, other bytes '_'. 0; EINVAL: no name, or one that would collide with the
-// library's own variables (DISABLE, FOLLOW, STRICT, QUIET, WATCHERS, PATH, SESSION, LIBRARY, TESTS_MUST_RUN);
+// library's own variables (DISABLE, FOLLOW, STRICT, QUIET, WATCHERS, PATH, SESSION, LAUNCHED, LIBRARY, TESTS_MUST_RUN);
 // ENAMETOOLONG: the variable's name would have more than 63 bytes. Async-signal-safe.
 [[nodiscard]] int option_variable(const char *watcher, char (&ret_name)[64]);
 

@@ -9,6 +9,7 @@
 #include "ledger.hpp"
 #include "lifecycle.hpp"
 #include "loader.hpp"
+#include "missed.hpp"
 #include "process_stat.hpp"
 #include "real.hpp"
 #include "session.hpp"
@@ -94,6 +95,8 @@ void end_task(Thread &thread, Task &task, const char *call, int status, bool gro
     tell_end(thread, task, {.call = call, .status = status}, take_adopted_flag(task), claim);
     bool last = group && (ledger.is_last(task) || (looked && !ledger.has_others(task)));
     if (group) finish_watchers(last ? TASKWATCH_FINI_SESSION : TASKWATCH_FINI_PROCESS);
+    // Not after leave(): with it the supervisor takes everything for told.
+    if (group && task.pid == session.root()) missed.write_line();
     ledger.leave(claim);
     // Two that end at once have seen each other.
     if (looked && !last) last = !ledger.has_others(task);

@@ -9,6 +9,7 @@
 
 #include "ledger.hpp"
 #include "lifecycle.hpp"
+#include "missed.hpp"
 #include "path_search.hpp"
 #include "target.hpp"
 
@@ -28,10 +29,6 @@ WalkResult tell(const ImageCall &call, const char *path, char *const *argv, unsi
     record.argv = argv;
     record.error = error;
     return deliver(thread, WATCH_TASK_EXEC | flags, record, delivery);
-}
-
-bool is_forecast(const Target &target) {
-    return !target.loads_us && wanted(WATCH_MASK_EXEC);
 }
 
 // The genuine call with a repaired environment; E2BIG through the repair is tried once more with the
@@ -83,8 +80,10 @@ int try_image(const ImageCall &call, const char *path, char *const *argv, char *
     Target target = judge_target({.directory = call.directory,
                                   .path = path,
                                   .library = process.inheritance.library(),
-                                  .secure = wanted(WATCH_MASK_EXEC)});
-    bool forecast = is_forecast(target);
+                                  .secure = wanted(WATCH_MASK_EXEC) || missed.line_is_wanted()});
+    const bool forecast = !target.loads_us && wanted(WATCH_MASK_EXEC);
+    // Before the call: who succeeds does not come back.
+    const uint32_t counted = target.loads_us ? 0 : missed.add_program(identify(self()).id, *path ? path : call.name);
     if (forecast) {
         // Those who asked for BEFORE have been told already and could stop it there.
         tell(call, path, argv, WATCH_BEFORE | take_adopted_flag(identify(self())), TASKWATCH_FORECAST, 0, {.need = WATCH_MASK_EXEC, .honour = ~0u});
@@ -93,6 +92,7 @@ int try_image(const ImageCall &call, const char *path, char *const *argv, char *
     // an error (R8).
     int error = call_genuine(call, path, argv, envp, target.loads_us ? Repair::follow : Repair::leave,
                              target.first_library);
+    if (!target.loads_us) missed.take_back(counted);
     if (forecast)
         tell(call, path, argv, WATCH_FAILED, TASKWATCH_FORECAST, error, {.need = WATCH_MASK_EXEC, .honour = ~0u});
     return error;
@@ -142,6 +142,7 @@ void announce_image(Thread &thread) {
     if (!ledger.find_after_exec(sys::getpid(), task, since)) task = Task{};
     thread.tid = task.pid;  // 0: identify() adopts it
     identify(thread);
+    missed.take_back_of(task.id);
     if (since) end_threads_cut_off(task, since);
     if (!process.wants(WATCH_MASK_EXEC)) return;
     task_watch record = make_record(task, "execve", thread);

@@ -71,6 +71,25 @@ struct alignas(64) Slot {
     std::atomic<uint16_t> execs;    // not 0: it is about to exec, through us
 };
 
+// Programs that were executed and could not be watched: how many of each name, and last of all others together.
+inline constexpr uint32_t missed_names = 8, missed_name_bytes = 32;
+inline constexpr uint32_t missed_forecasts = 16;
+struct MissedName {
+    std::atomic<uint32_t> state;  // 0 free, 1 being written, 2 written
+    char text[missed_name_bytes];
+};
+struct MissedForecast {
+    std::atomic<uint64_t> task;  // id of who executes it; 0: none
+    std::atomic<uint32_t> place;
+};
+struct MissedList {
+    std::atomic<uint32_t> line;       // 0 not wanted, 1 wanted, 2 written
+    std::atomic<uint32_t> forecasts;  // ever made; the newest are kept
+    std::atomic<uint32_t> count[missed_names + 1];
+    MissedName name[missed_names];
+    MissedForecast forecast[missed_forecasts];
+};
+
 struct Header {
     uint64_t magic;
     uint32_t version;
@@ -95,6 +114,7 @@ struct Header {
     } column[columns];
     std::atomic<uint64_t> number[numbers];  // of a watcher's name, by its hash; 0: free
     PidMap<512> pids;                       // of the first segment's slots
+    MissedList missed;
 };
 
 // What every end of a task writes.

@@ -21,6 +21,7 @@
 #include "session.hpp"
 #include "process.hpp"
 #include "session_stream.hpp"
+#include "sink.hpp"
 #include "sys.hpp"
 #include "thread.hpp"
 
@@ -222,6 +223,12 @@ bool look_at(const taskwatch_sink &sink, struct stat &ret_stat) {
 }
 
 }  // namespace
+
+// Behind a seccomp filter each system call may be the one that kills, and no write is safe without the others.
+long write_uncounted(taskwatch_sink &sink, const void *record, size_t length) {
+    return process.quiet ? -EPERM : write_to(sink, record, length);
+}
+
 }  // namespace taskwatch
 
 using namespace taskwatch;
@@ -239,9 +246,7 @@ EXPORT int taskwatch_sink_init(taskwatch_sink *sink, const char *path, int open_
 EXPORT int taskwatch_write(taskwatch_sink *sink, const void *record, size_t length) {
     if (!sink || (!record && length)) return -EINVAL;
     if (length == 0) return 0;
-    // Behind a seccomp filter each system call may be the one that kills, and no write is safe without the
-    // others.
-    long result = process.quiet ? -EPERM : write_to(*sink, record, length);
+    long result = write_uncounted(*sink, record, length);
     if (result < 0) session.count_lost((int)-result);
     return (int)result;
 }

@@ -19,6 +19,7 @@
 #include "lifecycle.hpp"
 #include "loader.hpp"
 #include "message.hpp"
+#include "missed.hpp"
 #include "real.hpp"
 #include "start_data.hpp"
 #include "true_end.hpp"
@@ -75,6 +76,10 @@ void enter_session() {
     pid_t self_pid = sys::getpid();
     // Alone, if no memory is to be had: ids, cells and what is done on behalf are lost, not the program.
     if (session.found(self_pid) != 0) session.record_own_streams(self_pid);
+    // The variable is inherited, what it means is not.
+    Line own;
+    own << self_pid;
+    if (process.config.launched && own.view() == process.config.launched) missed.want_line();
     char value[64];
     if (session.attached()) {
         session.write_name(value);

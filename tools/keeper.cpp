@@ -11,7 +11,9 @@
 #include "ledger.hpp"
 #include "lifecycle.hpp"
 #include "loader.hpp"
+#include "missed.hpp"
 #include "session.hpp"
+#include "streams.hpp"
 #include "true_end.hpp"
 
 namespace taskwatch {
@@ -47,6 +49,11 @@ void Keeper::found(const char *library) {
     Thread &thread = self();
     own_task.pid = own_task.tgid = thread.tid = getpid();
     thread.current = &own_task;
+}
+
+void Keeper::want_closing_line(const char *unwatched) {
+    missed.want_line();
+    if (unwatched) missed.add_program(0, unwatched);
 }
 
 void Keeper::set_root(pid_t program) { session.set_root(program); }
@@ -159,6 +166,7 @@ void Keeper::finish() {
     sweep(true);
     hold_extensions();
     if (loaded_) finish_watchers(ledger.living() == 0 ? TASKWATCH_FINI_SESSION : TASKWATCH_FINI_PROCESS);
+    if (!is_pipe_without_writer(2)) missed.write_line();
 }
 
 }  // namespace taskwatch

@@ -21,6 +21,8 @@ class Keeper {
     // whoever is killed. Without memory for one: nothing, and all below does nothing.
     // `library`: where the shim is, beside whose folder of watchers they are looked for.
     void found(const char *library);
+    // One line at the end says what was not seen. `unwatched`: a program that is none of the session's to tell of, or null.
+    void want_closing_line(const char *unwatched);
     // In the child, before its exec: it is the session's first process.
     static void set_root(pid_t program);
     // It was made.
@@ -32,7 +34,7 @@ class Keeper {
     void tell_end_of_stray(unsigned key);
     // What has to be looked at from time to time. Returns in how many milliseconds again.
     int look_around(Events &events);
-    // The program has ended and was told: what is left to tell.
+    // The program has ended and was told: what is left to tell, the closing line last.
     void finish();
 
   private:

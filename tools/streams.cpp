@@ -2,6 +2,7 @@
 #include "streams.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -11,12 +12,16 @@
 namespace taskwatch {
 namespace {
 
+int open_again(int number, int flags) {
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", number);
+    return open(path, flags | O_CLOEXEC);
+}
+
 void keep_name_only(int number) {
     struct stat st;
     if (fstat(number, &st) != 0 || S_ISREG(st.st_mode)) return;
-    char path[32];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", number);
-    int named = open(path, O_PATH | O_CLOEXEC);
+    int named = open_again(number, O_PATH);
     if (named < 0) {
         close(number);
         return;
@@ -38,6 +43,17 @@ void let_go_of_streams() {
     while (null >= 0 && null < 3) null = dup(null);
     if (null >= 3) close(null);
     if (chdir("/") != 0) return;
+}
+
+bool is_pipe_without_writer(int number) {
+    struct stat st;
+    if (fstat(number, &st) != 0 || !S_ISFIFO(st.st_mode)) return false;
+    // As one more reader, which takes nothing out of it.
+    pollfd pipe = {open_again(number, O_RDONLY | O_NONBLOCK), 0, 0};
+    if (pipe.fd < 0) return false;
+    bool ended = poll(&pipe, 1, 0) == 1 && (pipe.revents & POLLHUP);
+    close(pipe.fd);
+    return ended;
 }
 
 }  // namespace taskwatch

@@ -10,4 +10,7 @@ namespace taskwatch {
 // program's have reached), anything else is an O_PATH descriptor, through which it can be opened again.
 void let_go_of_streams();
 
+// After that: true if `number` is a pipe that nobody can write to any more. Its reader has seen the end of it, or is about to.
+bool is_pipe_without_writer(int number);
+
 }  // namespace taskwatch

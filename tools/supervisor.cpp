@@ -2,10 +2,10 @@
 // taskwatch-supervise: what the launcher becomes. It starts the program as its child and stays beside it until it
 // ends:
 //
-//   taskwatch-supervise [--quiet] [--reap] [--error-exitcode=N] [--library=PATH]
+//   taskwatch-supervise [--quiet] [--unwatched] [--reap] [--error-exitcode=N] [--library=PATH]
 //                       [-u NAME | NAME=VALUE]... -- PROGRAM [ARGS]
 //
-// The other words before -- are env(1)'s: the environment that the program gets. The launcher starts it with
+// --unwatched: what the launcher has found out of PROGRAM. The other words before -- are env(1)'s: the environment that the program gets. The launcher starts it with
 // TASKWATCH_DISABLE=1, so that a library that watches the launcher itself leaves it alone.
 //
 // The program must not notice: nothing of it is kept open, no signal comes twice or gets lost, and
@@ -34,6 +34,7 @@ namespace {
 
 struct Options {
     bool quiet = false;
+    bool unwatched = false;
     bool reap = false;
     int error_status = TASKWATCH_FAILED_STATUS;
     const char *library = "";  // beside which the watchers are
@@ -50,6 +51,8 @@ bool parse(char **argv, Options &options) {
     for (; *word && strcmp(*word, "--") != 0; word++) {
         if (strcmp(*word, "--quiet") == 0)
             options.quiet = true;
+        else if (strcmp(*word, "--unwatched") == 0)
+            options.unwatched = true;
         else if (strcmp(*word, "--reap") == 0)
             options.reap = true;
         else if (strncmp(*word, "--error-exitcode=", 17) == 0)
@@ -146,6 +149,7 @@ int supervise(pid_t program) {
 
 int run(const Options &options, char **argv) {
     keeper.found(options.library);
+    if (!options.quiet) keeper.want_closing_line(options.unwatched ? options.program[0] : nullptr);
     take_name(argv, options.program);
     Inherited inherited = take_over();
     if (options.reap) prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -170,8 +174,8 @@ int run(const Options &options, char **argv) {
 int main(int, char **argv) {
     Options options;
     if (!parse(argv, options)) {
-        fputs("usage: taskwatch-supervise [--quiet] [--reap] [--error-exitcode=N] [--library=PATH] "
-              "[-u NAME | NAME=VALUE]... -- PROGRAM [ARGS]\n", stderr);
+        fputs("usage: taskwatch-supervise [--quiet] [--unwatched] [--reap] [--error-exitcode=N] "
+              "[--library=PATH] [-u NAME | NAME=VALUE]... -- PROGRAM [ARGS]\n", stderr);
         return 125;
     }
     if (Keeper::is_inside_a_session()) {

@@ -10,6 +10,7 @@ import test_completion  # noqa: F401  importing registers the tests
 import test_doctor  # noqa: F401
 import test_environment  # noqa: F401
 import test_files  # noqa: F401
+import test_missed  # noqa: F401
 import test_options  # noqa: F401
 import test_places  # noqa: F401
 import test_programs  # noqa: F401
