@@ -7,9 +7,11 @@ import glob
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "launcher"))
@@ -130,10 +132,51 @@ def _(tree):
     said = run(launcher, "--inject=fork:error=EAGAIN", "python3", "-c",
                "import os\ntry: os.fork()\nexcept OSError as e: print(e.errno)")
     equal(said.splitlines()[-1], "11")
+    hold_a_fork_bomb(launcher)
 
     dpkg("-P", "taskwatch", "libtaskwatch-dev")
     left = {path for path in found(ROOT) - before if not path.startswith("/var/lib/dpkg/")}
     equal(left, set())
+
+
+def living(session, name=None):
+    """How many processes it has; of this name."""
+    count = 0
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(path, encoding="utf-8", errors="replace") as stream:
+                before, _, after = stream.read().rpartition(")")
+        except OSError:  # it has ended
+            continue
+        state, _, _, of_session = after.split()[:4]
+        count += int(of_session) == session and state not in "ZX" and name in (None, before.partition("(")[2])
+    return count
+
+
+def hold_a_fork_bomb(launcher):
+    """The demonstration of scripts/quickstart, shorter. Not started where a budget refuses nothing."""
+    refused = subprocess.run([launcher, "-q", "--max-tasks=1", "--", "sh", "-c",
+                              'sleep 60 & trap "kill $!" EXIT; /bin/true; :'], stderr=subprocess.DEVNULL, check=False)
+    holds(refused.returncode != 0, "--max-tasks refuses nothing, so the bomb is not started")
+    most = 0
+    with open(PLACE.name + "/bomb", "w+", encoding="utf-8", errors="replace") as log:
+        bomb = subprocess.Popen([launcher, "--max-tasks=20", "--", "bash", "-c", "f() { f | f & }; f"], cwd=PLACE.name,
+                                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        try:
+            begin = time.monotonic()
+            # Until it was refused something, and a while longer.
+            while most <= 40 and time.monotonic() - begin < (2 if os.path.getsize(log.name) > 1000 else 20):
+                most = max(most, living(bomb.pid, "bash"))  # the supervisor is none of the budget's
+                time.sleep(0.05)
+        finally:
+            while living(bomb.pid):
+                os.killpg(bomb.pid, signal.SIGKILL)
+                time.sleep(0.1)
+            bomb.wait()
+        log.seek(0)
+        said = log.read()
+    holds(2 <= most <= 21, f"{most} at once: the bomb's first bash is not counted by the budget")
+    holds("fork: retry: Resource temporarily unavailable" in said, said[-1000:])
 
 
 def found(root):
@@ -147,7 +190,24 @@ def _(tree):
     if not os.path.exists(build):
         run("meson", "setup", build)
     run("meson", "configure", build, "-Dtests=true")
-    run("meson", "test", "-C", build, "--suite", "calls", "--print-errorlogs", env={"QUICK": "1"})
+    try:
+        run("meson", "test", "-C", build, "--suite", "calls", env={"QUICK": "1"})
+    except AssertionError as failure:
+        raise AssertionError(failed_tests(build) or str(failure)) from None
+
+
+def failed_tests(build):
+    """Which they are, and the end of what each has said."""
+    text = []
+    with open(build + "/meson-logs/testlog.json", encoding="utf-8") as stream:
+        for line in stream:
+            one = json.loads(line)
+            if one["result"] in ("OK", "SKIP", "EXPECTEDFAIL"):
+                continue
+            said = (one.get("stdout", "") + one.get("stderr", "")).splitlines()
+            text += [f"{one['name']}: {one['result']} after {one['duration']:.1f} s, status {one['returncode']}"]
+            text += ["  " + word for word in said[-60:]]
+    return "\n".join(text)
 
 
 if __name__ == "__main__":
