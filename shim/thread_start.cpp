@@ -158,8 +158,12 @@ bool is_thread_end_key(pthread_key_t key) { return have_key.load(std::memory_ord
 
 Joined look_before_join(pthread_t thread) {
     const Thread &other = thread_of(thread);
-    if (__atomic_load_n(&other.current, __ATOMIC_ACQUIRE) == &other.task) return {other.task, 0};
-    return {{}, tid_of(thread)};
+    auto has_begun = [&] { return __atomic_load_n(&other.current, __ATOMIC_ACQUIRE) == &other.task; };
+    if (has_begun()) return {other.task, 0};
+    // It may begin and end between the two looks: then it has no tid any more.
+    pid_t tid = tid_of(thread);
+    if (tid <= 0 && has_begun()) return {other.task, 0};
+    return {{}, tid};
 }
 
 void end_joined_thread(const Joined &joined, const char *call) {
