@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The creation calls of the veto matrix. Each returns 0 or an errno, and the pid; the child ends with 3.
+ *
+ * What is left out, and why:
+ * - shells and threads in a signal handler: libc promises none of these functions there, and popen and a thread's
+ *   creation allocate in the middle of malloc.
+ * - "made" of daemon: its caller is gone then (daemon_leaves_its_parent.c). "made" of wordexp, and CLONE: the command is
+ *   made by libc itself, CLONE is not told (wordexp_is_told_of_if_it_runs_a_command.c).
  */
 #ifndef TESTS_VETO_CREATIONS_H
 #define TESTS_VETO_CREATIONS_H
@@ -10,6 +16,8 @@
 #include <spawn.h>
 
 #include "check.h"
+#include "veto_shells.h"
+#include "veto_threads.h"
 
 static char stack[65536] __attribute__((aligned(16)));
 static char target[4096]; /* what the spawning ones run */
@@ -86,14 +94,32 @@ static int by_spawnp(pid_t *pid) { return posix_spawnp(pid, target, NULL, NULL, 
 static const struct creation {
     const char *name;
     int (*make)(pid_t *pid);
-    int spawns;
+    int spawns;        /* a program, which is told as executed; a failed call leaves the pid alone */
+    const char *group; /* those that are tried in one process */
+    enum { IS_CHILD, IS_SHELL, IS_THREAD } what;
+    enum { STOPS_AT_INIT = 1, STOPS_AT_CLONE = 2, STOPS = 3 } only; /* outcomes, besides "refused" */
 } creations[] = {
-    {"fork", by_fork, 0},          {"_Fork", by__Fork, 0},
-    {"vfork", by_vfork, 0},        {"clone", by_clone, 0},
-    {"clone_vm_vfork", by_clone_vm_vfork, 0}, {"clone_vm", by_clone_vm, 0},
-    {"SYS_fork", by_SYS_fork, 0},  {"SYS_vfork", by_SYS_vfork, 0},
-    {"SYS_clone", by_SYS_clone, 0}, {"SYS_clone3", by_SYS_clone3, 0},
-    {"posix_spawn", by_spawn, 1},  {"posix_spawnp", by_spawnp, 1},
+    {.name = "fork", .make = by_fork},
+    {.name = "_Fork", .make = by__Fork},
+    {.name = "vfork", .make = by_vfork},
+    {.name = "clone", .make = by_clone},
+    {.name = "clone_vm_vfork", .make = by_clone_vm_vfork},
+    {.name = "clone_vm", .make = by_clone_vm},
+    {.name = "SYS_fork", .make = by_SYS_fork},
+    {.name = "SYS_vfork", .make = by_SYS_vfork},
+    {.name = "SYS_clone", .make = by_SYS_clone},
+    {.name = "SYS_clone3", .make = by_SYS_clone3},
+    {.name = "posix_spawn", .make = by_spawn, .spawns = 1},
+    {.name = "posix_spawnp", .make = by_spawnp, .spawns = 1},
+    {.name = "system", .make = by_system, .spawns = 1, .group = "shells", .what = IS_SHELL},
+    {.name = "system(NULL)", .make = by_null_system, .spawns = 1, .group = "shells", .what = IS_SHELL},
+    {.name = "popen", .make = by_popen, .spawns = 1, .group = "shells", .what = IS_SHELL},
+    {.name = "popen to write", .make = by_popen_to_write, .spawns = 1, .group = "shells", .what = IS_SHELL},
+    {.name = "forkpty", .make = by_forkpty, .group = "shells"},
+    {.name = "daemon", .make = by_daemon, .group = "shells", .only = STOPS},
+    {.name = "wordexp", .make = by_wordexp, .spawns = 1, .group = "shells", .what = IS_SHELL, .only = STOPS_AT_INIT},
+    {.name = "pthread_create", .make = by_pthread, .group = "threads", .what = IS_THREAD},
+    {.name = "thrd_create", .make = by_thrd, .group = "threads", .what = IS_THREAD},
 };
 
 #endif

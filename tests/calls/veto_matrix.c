@@ -3,7 +3,7 @@
  * One creation call in one situation: stopped at INIT, stopped at CLONE, refused by the kernel, or none of
  * these, many times. Each time the call returns what it should, nothing is left of a child that was not to
  * be, nobody is sent a SIGCHLD for it, another child's SIGCHLD arrives, and each of three watchers is told
- * exactly what it should be. "refused" instead of a call: the third outcome, all calls.
+ * exactly what it should be; no descriptor is left open. "refused" instead of a call: the fourth outcome, all calls.
  *
  * watchers: recorder second third
  * recorder: priority=10
@@ -16,7 +16,6 @@
 #include "veto_creations.h"
 #include "veto_situations.h"
 
-#define STOP_ERROR EDQUOT
 #define NOBODY 65534
 
 static const struct creation *creation;
@@ -125,8 +124,9 @@ static pid_t make_other(void)
 }
 
 /* Both deaths have been announced, one at least and two at most: they may have come at once. Children that reap
- * themselves have been announced when they are gone, which is when waitid() finds nobody. */
-static void reap_both(pid_t other, pid_t made)
+ * themselves have been announced when they are gone, which is when waitid() finds nobody. `made`: 0, or a child that is
+ * still to be waited for; `deaths`: those that were announced. */
+static void reap_both(pid_t other, pid_t made, int deaths)
 {
     siginfo_t info;
     int before = expected, status;
@@ -136,7 +136,7 @@ static void reap_both(pid_t other, pid_t made)
     raw_call(SYS_waitid, P_PID, other, (long)&info, WEXITED | WNOWAIT, 0, 0);
     if (announced <= before)
         wrong("SIGCHLD of the other child", "lost", "announced");
-    if (announced > before + 1 + (made > 0))
+    if (announced > before + deaths)
         wrong("SIGCHLD", "one too many", "one a death");
     expected = announced;
     if (situation->reaping == REAP_KERNEL) {
@@ -150,6 +150,15 @@ static void reap_both(pid_t other, pid_t made)
     close(dying_pipe[0]);
 }
 
+/* system and pclose have waited for their child themselves, if nobody else has had it. */
+static void check_shell_status(void)
+{
+    if (situation->reaping == REAP_SELF || (situation->reaping == REAP_ANY && shell_status != -1))
+        equal("status", shell_status, exited(3));
+    else
+        equal("status of a child that somebody else has", shell_status, -1);
+}
+
 static void limit_processes(int on)
 {
     struct rlimit limit;
@@ -157,6 +166,16 @@ static void limit_processes(int on)
     getrlimit(RLIMIT_NPROC, &limit);
     limit.rlim_cur = on ? 0 : limit.rlim_max;
     CHECK_EQUAL(setrlimit(RLIMIT_NPROC, &limit), 0);
+    kernel_refuses = on;
+}
+
+static int open_files(void)
+{
+    int count = 0;
+
+    for (int fd = 0; fd < 32; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
 }
 
 /* The program's SIGCHLD as it was: its action, and the calling thread's mask. */
@@ -190,7 +209,7 @@ static void one_round(void)
 {
     uint32_t marks[RECORDERS];
     pid_t pid = -7, other = situation->other_dies ? make_other() : 0;
-    int error, saved = errno;
+    int error, files, dies, saved = errno;
     struct sigaction action;
     sigset_t mask;
 
@@ -204,17 +223,23 @@ static void one_round(void)
         limit_processes(1);
     if (other)
         close(dying_pipe[1]);
+    files = open_files();
     error = creation->make(&pid);
+    equal("open files", open_files(), files);
     check_child_signal(&action, &mask);
     if (outcome == REFUSED)
         limit_processes(0);
     equal("errno", error, outcome->error);
     if (error)
-        equal("pid", pid, creation->spawns ? -7 : -1);
+        equal("pid", pid, creation->spawns || creation->what == IS_THREAD ? -7 : -1);
+    if (error == 0 && creation->what == IS_SHELL)
+        check_shell_status();
+    dies = error == 0 && creation->what != IS_THREAD;
     if (other) {
-        reap_both(other, error ? 0 : pid);
-    } else if (error == 0) {
-        reap(pid);
+        reap_both(other, dies && creation->what == IS_CHILD ? pid : 0, 1 + dies);
+    } else if (dies) {
+        if (creation->what == IS_CHILD)
+            reap(pid);
         expected += !situation->silent;
         await_announcements(expected);
     }
@@ -241,6 +266,18 @@ static void run(int times)
     check_nothing_left();
 }
 
+static void run_outcomes(int times)
+{
+    for (outcome = outcomes; outcome != REFUSED; outcome++) {
+        const int stop = outcome->stop == WATCH_MASK_INIT ? STOPS_AT_INIT : outcome->stop ? STOPS_AT_CLONE : 0;
+
+        if (creation->only && !(creation->only & stop))
+            continue;
+        /* A round with a shell costs as much as fifty others. */
+        run(creation->what == IS_SHELL && !stop ? times / 15 : times);
+    }
+}
+
 static void run_refused(int times)
 {
     pid_t child = fork();
@@ -251,7 +288,8 @@ static void run_refused(int times)
         outcome = REFUSED;
         for (size_t i = 0; i < sizeof creations / sizeof *creations; i++) {
             creation = &creations[i];
-            run(times);
+            if (!creation->group || !situation->in_handler)
+                run(times);
         }
         _exit(0);
     }
@@ -278,11 +316,12 @@ int main(int argc, char **argv)
         run_refused(times);
         return 0;
     }
-    for (size_t i = 0; i < sizeof creations / sizeof *creations; i++)
-        if (strcmp(creations[i].name, argv[1]) == 0)
-            creation = &creations[i];
+    for (size_t i = 0; i < sizeof creations / sizeof *creations; i++) {
+        if (strcmp(creations[i].group ? creations[i].group : creations[i].name, argv[1]) != 0)
+            continue;
+        creation = &creations[i];
+        run_outcomes(times);
+    }
     CHECK(creation != NULL);
-    for (outcome = outcomes; outcome != REFUSED; outcome++)
-        run(times);
     return 0;
 }

@@ -23,6 +23,7 @@ struct situation {
     enum { REAP_SELF, REAP_ANY, REAP_KERNEL } reaping; /* who gets the children that live */
     int other_dies; /* a child of the program's own dies during each round */
     int silent;     /* no SIGCHLD for anybody */
+    int in_handler; /* a signal's */
 };
 
 static struct situation const *situation;
@@ -248,17 +249,17 @@ static void without_signalfd(void)
 }
 
 static const struct situation situations[] = {
-    {"plain", with_handler, nothing, run_here, REAP_SELF, 0, 0},
-    {"thread", with_handler, nothing, run_in_thread, REAP_SELF, 0, 0},
-    {"malloc", with_handler, nothing, run_in_malloc, REAP_SELF, 0, 0},
-    {"dlopen", with_handler, nothing, run_in_dlopen, REAP_SELF, 0, 0},
-    {"waiter", with_a_waiter, without_the_waiter, run_here, REAP_ANY, 0, 0},
-    {"open", with_it_open_elsewhere, without_it_elsewhere, run_here, REAP_SELF, 0, 0},
-    {"signalfd", with_signalfd, without_signalfd, run_here, REAP_SELF, 0, 0},
-    {"ignored", ignoring, nothing, run_here, REAP_KERNEL, 0, 1},
-    {"nocldwait", without_zombies, nothing, run_here, REAP_KERNEL, 0, 0},
-    {"dying", with_handler, nothing, run_here, REAP_SELF, 1, 0},
-    {"dying_nocldwait", without_zombies, nothing, run_here, REAP_KERNEL, 1, 0},
+    {"plain", with_handler, nothing, run_here, REAP_SELF, 0, 0, 0},
+    {"thread", with_handler, nothing, run_in_thread, REAP_SELF, 0, 0, 0},
+    {"malloc", with_handler, nothing, run_in_malloc, REAP_SELF, 0, 0, 1},
+    {"dlopen", with_handler, nothing, run_in_dlopen, REAP_SELF, 0, 0, 1},
+    {"waiter", with_a_waiter, without_the_waiter, run_here, REAP_ANY, 0, 0, 0},
+    {"open", with_it_open_elsewhere, without_it_elsewhere, run_here, REAP_SELF, 0, 0, 0},
+    {"signalfd", with_signalfd, without_signalfd, run_here, REAP_SELF, 0, 0, 0},
+    {"ignored", ignoring, nothing, run_here, REAP_KERNEL, 0, 1, 0},
+    {"nocldwait", without_zombies, nothing, run_here, REAP_KERNEL, 0, 0, 0},
+    {"dying", with_handler, nothing, run_here, REAP_SELF, 1, 0, 0},
+    {"dying_nocldwait", without_zombies, nothing, run_here, REAP_KERNEL, 1, 0, 0},
 };
 
 #endif
