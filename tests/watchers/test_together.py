@@ -17,7 +17,7 @@ def together(tree, *command, **more):
     options = []
     for watcher in ("trace:format=json,output=" + files["trace"], "limit:tasks=10000", "fault:on=init,when=1000000",
                     "acct:top=0,output=" + files["acct"], "privdrop:output=" + files["privdrop"],
-                    "stack:events=init,exec,uid,gid,output=" + files["stack"], "busy:us=50"):
+                    "stack:events=init,exec,uid,gid,output=" + files["stack"], "leak", "busy:us=50"):
         options += ["-w", watcher]
     run = tree.run(*options, "--", *command, **more)
     records = {name: [json.loads(line) for line in read(path).splitlines()] if os.path.exists(path) else []
