@@ -42,6 +42,7 @@ extern int UNW_OBJ(dwarf_search_unwind_table)(unw_addr_space_t space, unw_word_t
 #define FRAMES_MAX 256
 #define MODULES_MAX 32
 #define BUILD_ID_MAX 32
+#define SYMBOLS_MAX (64u << 20) /* bytes of a file's table: more would take too long */
 
 /* A walk has memory of its own: the thread may have 16 KiB in all. */
 #define OUTPUT_MAX (24 * 1024)
@@ -518,7 +519,8 @@ static void name_by_file(struct area *area, int number, int file)
             return;
         section++;
     } while (symbols.sh_type != SHT_SYMTAB);
-    if (symbols.sh_link >= head->e_shnum ||
+    if (symbols.sh_size > SYMBOLS_MAX || symbols.sh_entsize != sizeof(ElfW(Sym)) ||
+        symbols.sh_link >= head->e_shnum ||
         !read_file(file, &strings, sizeof strings, head->e_shoff + symbols.sh_link * sizeof strings))
         return;
     for (uint64_t done = 0; done < symbols.sh_size;) {
