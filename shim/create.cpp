@@ -3,12 +3,12 @@
 // the child held, CLONE in the creator, then the gate opened or the child ended unseen.
 #include <sched.h>
 
-#include <cerrno>
 #include <csignal>
 
 #include "clock.hpp"
 #include "ledger.hpp"
 #include "lifecycle.hpp"
+#include "own_storage.hpp"
 #include "veto.hpp"
 
 namespace taskwatch {

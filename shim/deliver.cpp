@@ -3,12 +3,11 @@
 #include <pthread.h>
 #include <sys/sdt.h>
 
-#include <cerrno>
-
 #include "clock.hpp"
 #include "columns.hpp"
 #include "lifecycle.hpp"
 #include "message.hpp"
+#include "own_storage.hpp"
 #include "session.hpp"
 
 namespace taskwatch {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Lifecycle: a process changes its user or group ids. One event for the whole process (libc repeats the
 // system call in each thread), after a success, with the ids before and after.
-#include <cerrno>
 
 #include "lifecycle.hpp"
+#include "own_storage.hpp"
 #include "session.hpp"
 
 namespace taskwatch {

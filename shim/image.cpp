@@ -5,11 +5,10 @@
 #include <fcntl.h>
 #include <sys/auxv.h>
 
-#include <cerrno>
-
 #include "ledger.hpp"
 #include "lifecycle.hpp"
 #include "missed.hpp"
+#include "own_storage.hpp"
 #include "path_search.hpp"
 #include "target.hpp"
 
@@ -73,9 +72,9 @@ int candidate(void *context, const char *path, char *const *argv, char *const *e
 
 int try_image(const ImageCall &call, const char *path, char *const *argv, char *const *envp) {
     // What a callback starts is not watched: the library is taken out for it.
-    if (self().in_callback) return call_genuine(call, path, argv, envp, Repair::take_out, "");
+    if (self().in_callback && storage_is_libcs()) return call_genuine(call, path, argv, envp, Repair::take_out, "");
     if (!process.config.follow) return call_genuine(call, path, argv, envp, Repair::take_out, "");
-    if (process.quiet || !process.inheritance.library())
+    if (process.quiet || !process.inheritance.library() || !storage_is_libcs())
         return call_genuine(call, path, argv, envp, Repair::follow, "");
     Target target = judge_target({.directory = call.directory,
                                   .path = path,

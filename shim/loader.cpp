@@ -10,13 +10,13 @@
 #include <sys/mman.h>
 
 #include <atomic>
-#include <cerrno>
 #include <cstring>
 #include <string_view>
 
 #include "columns.hpp"
 #include "environment.hpp"
 #include "line.hpp"
+#include "own_storage.hpp"
 #include "sys.hpp"
 #include "watcher_search.hpp"
 

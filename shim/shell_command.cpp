@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "shell_command.hpp"
 
-#include <cerrno>
-
 #include "libc_version.hpp"
 #include "lifecycle.hpp"
+#include "own_storage.hpp"
 #include "real.hpp"
 #include "spawn.hpp"
 

@@ -10,11 +10,11 @@
 #include <sys/auxv.h>
 
 #include <atomic>
-#include <cerrno>
 #include <cstring>
 
 #include "built_in.hpp"
 #include "environment.hpp"
+#include "own_storage.hpp"
 #include "session.hpp"
 #include "lifecycle.hpp"
 #include "loader.hpp"

@@ -9,11 +9,11 @@
 
 #include <linux/sched.h>
 
-#include <cerrno>
 #include <new>
 
 #include "clock.hpp"
 #include "ledger.hpp"
+#include "own_storage.hpp"
 #include "veto.hpp"
 
 namespace taskwatch {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 
+#include "own_storage.hpp"
 #include "process.hpp"
 #include "start_data.hpp"
 
@@ -25,11 +26,19 @@ START_DATA constinit std::atomic<bool> foreign_seen{false};
     return nullptr;
 }
 
+// Of a task on storage that libc has not laid out. Nobody writes here but this one word, with one value.
+[[gnu::noinline, gnu::cold]] Thread &unwatched() {
+    static constinit Thread thread{};
+    std::atomic_ref(thread.in_callback).store(1, std::memory_order_relaxed);
+    return thread;
+}
+
 }  // namespace
 
 Thread &self() {
     if (foreign_seen.load(std::memory_order_relaxed)) [[unlikely]]
         if (Thread *thread = find_foreign()) return *thread;
+    if (!storage_is_libcs()) [[unlikely]] return unwatched();
     return own;
 }
 

@@ -59,7 +59,8 @@ struct Thread {
 };
 
 // The calling thread's. One TLS access, unless a child on foreign TLS was ever made in this process:
-// then one gettid() more.
+// then one gettid() more. On storage that libc has not laid out it is one that is for ever in a callback: the genuine
+// functions are called, and its parent's wait tells its end.
 Thread &self();
 
 // Another thread's, while it is there or waits to be joined: its static TLS is as far from its pthread_t as ours is.

@@ -9,7 +9,6 @@
 #include <linux/sched.h>
 #include <sched.h>
 
-#include <cerrno>
 #include <csignal>
 #include <cstdarg>
 
@@ -17,6 +16,7 @@
 #include "export.hpp"
 #include "ledger.hpp"
 #include "lifecycle.hpp"
+#include "own_storage.hpp"
 #include "real.hpp"
 
 using namespace taskwatch;

@@ -6,12 +6,12 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <climits>
 #include <csignal>
 
 #include "export.hpp"
 #include "lifecycle.hpp"
+#include "own_storage.hpp"
 #include "real.hpp"
 #include "true_end.hpp"
 

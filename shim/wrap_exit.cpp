@@ -2,11 +2,11 @@
 // Exported: exit, _exit, _Exit, quick_exit, and __libc_start_main for main's return. The true end of a
 // normal exit comes through the on_exit handler that wrap_register.cpp put first, so that it runs last.
 #include <atomic>
-#include <cerrno>
 #include <cstdlib>
 
 #include "export.hpp"
 #include "lifecycle.hpp"
+#include "own_storage.hpp"
 #include "real.hpp"
 #include "start_data.hpp"
 #include "true_end.hpp"

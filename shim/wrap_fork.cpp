@@ -3,11 +3,11 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <csignal>
 
 #include "export.hpp"
 #include "lifecycle.hpp"
+#include "own_storage.hpp"
 #include "real.hpp"
 #include "true_end.hpp"
 #include "watched_spawn.hpp"

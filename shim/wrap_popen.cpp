@@ -6,13 +6,13 @@
 #include <spawn.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 
 #include "export.hpp"
 #include "fork_lock.hpp"
 #include "libc_version.hpp"
+#include "own_storage.hpp"
 #include "real.hpp"
 #include "shell_command.hpp"
 #include "watched_spawn.hpp"

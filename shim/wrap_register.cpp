@@ -6,12 +6,12 @@
 #include <stdio_ext.h>
 
 #include <atomic>
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 
 #include "export.hpp"
 #include "lifecycle.hpp"
+#include "own_storage.hpp"
 #include "real.hpp"
 #include "start_data.hpp"
 #include "true_end.hpp"

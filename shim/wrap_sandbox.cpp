@@ -17,7 +17,7 @@ namespace taskwatch {
 
 // Before the call: afterwards nothing may be asked of the kernel any more.
 void before_filter() {
-    if (wanted(~unstarted)) identify(self());
+    if (Thread &thread = self(); wanted(~unstarted) && !thread.in_callback) identify(thread);
     (void)process.inheritance.set("TASKWATCH_QUIET", "1");
 }
 

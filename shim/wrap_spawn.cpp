@@ -3,9 +3,8 @@
 // script without `#!`, 2.15 does not.
 #include <pthread.h>
 
-#include <cerrno>
-
 #include "export.hpp"
+#include "own_storage.hpp"
 #include "real.hpp"
 #include "watched_spawn.hpp"
 

@@ -8,11 +8,11 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
-#include <cerrno>
 #include <csignal>
 #include <cstdarg>
 
 #include "export.hpp"
+#include "own_storage.hpp"
 #include "real.hpp"
 #include "system_call.hpp"
 #include "system_clone.hpp"

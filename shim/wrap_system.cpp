@@ -3,13 +3,13 @@
 // thread is in it, SIGCHLD is blocked in the calling thread, and the command has what the program had.
 #include <pthread.h>
 
-#include <cerrno>
 #include <csignal>
 #include <cstring>
 
 #include "export.hpp"
 #include "fork_lock.hpp"
 #include "libc_version.hpp"
+#include "own_storage.hpp"
 #include "real.hpp"
 #include "shell_command.hpp"
 #include "signal_action.hpp"

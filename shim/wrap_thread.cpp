@@ -4,11 +4,11 @@
 #include <pthread.h>
 #include <threads.h>
 
-#include <cerrno>
 #include <csignal>
 #include <cstring>
 
 #include "export.hpp"
+#include "own_storage.hpp"
 #include "real.hpp"
 #include "thread_start.hpp"
 #include "true_end.hpp"

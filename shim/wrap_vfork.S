@@ -65,7 +65,7 @@ __vfork:
         neg     %eax
         push    %rax
         .cfi_adjust_cfa_offset 8
-        call    __errno_location@PLT
+        call    taskwatch_errno_location
         pop     %rcx
         .cfi_adjust_cfa_offset -8
         mov     %ecx, (%rax)

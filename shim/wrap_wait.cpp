@@ -4,11 +4,11 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include <cerrno>
 #include <csignal>
 
 #include "export.hpp"
 #include "lifecycle.hpp"
+#include "own_storage.hpp"
 #include "real.hpp"
 #include "spawn.hpp"
 #include "system_call.hpp"

@@ -6,10 +6,10 @@
 // adopted when it execs.
 #include <wordexp.h>
 
-#include <cerrno>
 #include <cstring>
 
 #include "export.hpp"
+#include "own_storage.hpp"
 #include "real.hpp"
 #include "watched_spawn.hpp"
 
