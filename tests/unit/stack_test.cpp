@@ -2,9 +2,16 @@
 // The stack watcher: which events it asks for, what a record looks like, and the rules of a callback. Known call chains of
 // whole programs are in tests/watchers.
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -56,6 +63,50 @@ TEST_F(Stack, TellsWhoCalledTheCallback) {
     EXPECT_GE(r["frames"].size(), 2u) << "libc's: this object stands for the library, whose frames are left out";
     EXPECT_STREQ(host.last_path, "/x");
     for (auto &frame : r["frames"]) EXPECT_LT(frame["module"].get<size_t>(), r["modules"].size());
+}
+
+TEST_F(Stack, TakesNoDescriptorAndLeavesTheLimitAsItWas) {
+    auto next = [] {
+        int fd = open("/dev/null", O_RDONLY);
+        close(fd);
+        return fd;
+    };
+    rlimit before, after;
+    getrlimit(RLIMIT_NOFILE, &before);
+    int number = next();
+    ASSERT_EQ(watcher.init("output=/x"), "");
+    EXPECT_EQ(next(), number);
+    tell(watcher, WATCH_TASK_INIT);
+    EXPECT_EQ(next(), number);
+    getrlimit(RLIMIT_NOFILE, &after);
+    EXPECT_EQ(after.rlim_cur, before.rlim_cur);
+    EXPECT_EQ(after.rlim_max, before.rlim_max);
+}
+
+// From here on the calling thread's prlimit64 fails.
+bool forbid_prlimit() {
+    sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prlimit64, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    sock_fprog program = {sizeof filter / sizeof *filter, filter};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+TEST_F(Stack, IsNotLoadedWhereLibunwindCannotBeKeptFromTheProgramsDescriptors) {
+    pid_t child = fork();
+    if (child == 0) {
+        if (!forbid_prlimit()) _exit(2);
+        _exit(watcher.init("output=/x") ==
+                      "the limit of descriptors cannot be changed, so libunwind would take two of the program's"
+                  ? 0
+                  : 1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
 }
 
 TEST_F(Stack, AsksForTheEventsThatAreWantedAlone) {
