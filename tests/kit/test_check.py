@@ -89,6 +89,8 @@ def _(tree):
     one_problem(tree, "stop_from_free", rf"^returns STOP at FREE, {EVERYWHERE}, ")
     one_problem(tree, "positive_errno", r"^returns 11 at INIT, .*, which means 'go on'; a refusal is "
                 r"notifier_from_errno\(-EAGAIN\)$")
+    one_problem(tree, "observer_stops", r"^returns STOP at INIT, in the main thread, a thread, a signal handler, .*, where it "
+                r"changes nothing; nothing that an observer answers does: take another priority to refuse$")
     status, lines = plugin(tree, "stops_init")
     equal((status, told(lines, "problem")), (0, []))
     holds(any(note.startswith("some did not come, because calls were refused") for note in told(lines, "note")), lines)

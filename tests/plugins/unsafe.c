@@ -19,6 +19,9 @@
 #ifndef ANSWER
 #define ANSWER NOTIFY_DONE
 #endif
+#ifndef PRIORITY
+#define PRIORITY 0
+#endif
 
 __attribute__((unused)) static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 __attribute__((unused)) static void *volatile kept;
@@ -52,6 +55,7 @@ const struct taskwatch_watcher taskwatch_watcher = {
     .name = NAME,
     .description = "a plug-in of the tests",
     .events = WATCH_MASK_ALL,
+    .priority = PRIORITY,
     .init = init,
     .notify = notify,
 };

@@ -150,18 +150,22 @@ std::string bad_end(const Outcome &outcome) {
     return "";
 }
 
+bool is_observer(const check_record &record) { return record.described && record.priority == WATCH_PRIORITY_OBSERVER; }
+
 struct Findings {
     std::map<std::string, Places> ends;
     Places calls[categories], stops, positives, kept;
     std::set<unsigned> called[categories];
     int positive = 0;
     unsigned walks = 0, stack = 0;
+    bool observes = false;
     bool came[CHECK_PLACES][CHECK_KINDS] = {};
 
     void add(const Outcome &outcome, unsigned driven) {
         const check_record &record = *outcome.record;
         const std::string end = bad_end(outcome);
         bool placed = false;
+        observes |= is_observer(record);
         for (unsigned place = 0; place < CHECK_PLACES; place++) {
             for (unsigned kind = 0; kind < CHECK_KINDS; kind++) {
                 const auto &at = record.at[place][kind];
@@ -170,8 +174,8 @@ struct Findings {
                 // Below zero: somebody else took over a callback that its own process did not live to end.
                 if (int32_t(at.running) > 0)
                     ends[end.empty() ? "ends a child of the program" : end].add(kind, place), placed = true;
-                if (kind >= CHECK_EXEC && at.stops) stops.add(kind, place);
-                if (at.positive) positives.add(kind, place), positive = int(at.positive);
+                if ((kind >= CHECK_EXEC || is_observer(record)) && at.stops) stops.add(kind, place);
+                if (at.positive && !is_observer(record)) positives.add(kind, place), positive = int(at.positive);
                 for (unsigned call = 0; call < CHECK_CALLS; call++) {
                     if (!at.calls[call]) continue;
                     calls[unsafe_calls[call].category].add(kind, place);
@@ -218,8 +222,9 @@ void report_findings(const Findings &findings, const WatcherObject &object, Repo
         if (!seen.contains(name)) unseen.push_back(name);
     if (!unseen.empty()) report.note("refers to " + join(unseen) + ", which no callback called here: for init and fini only");
     if (!findings.stops.kinds.empty())
-        report.problem("returns STOP " + findings.stops.text() + ", where it changes nothing; creations are refused at INIT, " +
-                       "calls when asked BEFORE");
+        report.problem("returns STOP " + findings.stops.text() + ", where it changes nothing; " +
+                       (findings.observes ? "nothing that an observer answers does: take another priority to refuse"
+                                          : "creations are refused at INIT, calls when asked BEFORE"));
     if (!findings.positives.kinds.empty())
         report.problem("returns " + std::to_string(findings.positive) + " " + findings.positives.text() +
                        ", which means 'go on'; a refusal is notifier_from_errno(-" +

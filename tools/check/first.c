@@ -31,7 +31,7 @@ static struct check_record *record = &nowhere;
 
 typedef void (*function)(void);
 extern function check_genuine[CHECK_CALLS];
-function check_note(unsigned int call);
+function check_note(unsigned int call, const char *second);
 
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t), __libc_free(void *);
@@ -70,13 +70,54 @@ static function find_call(unsigned int call)
     }
 }
 
-/* Called by each stub: notes the call, returns where it goes. */
-function check_note(unsigned int call)
+/*
+ * The chain makes nothing of what an observer answers, so nobody behind it sees that. The library is given a descriptor
+ * whose callbacks are ours, which look at the answer.
+ */
+static const struct taskwatch_watcher *observer; /* NULL: the checked one is none */
+static struct taskwatch_watcher instead_of_observer;
+static OF_THREAD int answer_of_observer;
+
+static int observe(struct notifier_block *nb, unsigned long action, void *data)
+{
+    return answer_of_observer = observer->notify(nb, action, data);
+}
+
+static const char *init_observer(struct notifier_block *nb, char *options)
+{
+    const char *refusal = observer->init(nb, options);
+
+    instead_of_observer.events = observer->events; /* init may change them */
+    return refusal;
+}
+
+static void *descriptor_for_library(void *handle, const char *name)
+{
+    void *(*genuine)(void *, const char *);
+    const struct taskwatch_watcher *found;
+
+    memcpy(&genuine, &check_genuine[CHECK_CALL_dlsym], sizeof genuine);
+    found = genuine(handle, name);
+    if (!found || found->abi_version != TASKWATCH_ABI_VERSION || found->size != sizeof *found ||
+        found->priority != WATCH_PRIORITY_OBSERVER || !found->notify || strncmp(found->name, "check-", 6) == 0)
+        return (void *)found;
+    observer = found;
+    instead_of_observer = *found;
+    instead_of_observer.notify = observe;
+    if (found->init)
+        instead_of_observer.init = init_observer;
+    return &instead_of_observer;
+}
+
+/* Called by each stub, with the second argument of what it stands for: notes the call, returns where it goes. */
+function check_note(unsigned int call, const char *second)
 {
     if (inside)
         record->at[inside_place][inside - 1].calls[call]++;
     if (!check_genuine[call])
         check_genuine[call] = find_call(call);
+    if (call == CHECK_CALL_dlsym && strcmp(second, "taskwatch_watcher") == 0)
+        return (function)descriptor_for_library;
     return check_genuine[call];
 }
 
@@ -98,6 +139,7 @@ EXPORT void check_enter(enum check_kind kind, int in_vfork_child)
         entered_at = __builtin_frame_address(0);
         paint(lowest_of_stack, entered_at - OWN_FRAMES);
     }
+    answer_of_observer = NOTIFY_DONE;
     inside = kind + 1;
 }
 
@@ -116,6 +158,8 @@ EXPORT void check_leave(enum check_kind kind, int in_vfork_child, int answer)
     enum check_place place = in_vfork_child ? CHECK_VFORK : place_of_thread;
 
     inside = 0;
+    if (observer)
+        answer = answer_of_observer;
     record->at[place][kind].running--;
     if (answer & NOTIFY_STOP_MASK)
         record->at[place][kind].stops++;

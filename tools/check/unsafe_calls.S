@@ -44,7 +44,7 @@ noted:
         movups %xmm7, 112(%rsp)
         movl %r11d, %edi
         shrl $3, %edi
-        call check_note             /* the genuine address */
+        call check_note             /* %rsi as it was; the genuine address */
         movq %rax, %r10
         movups (%rsp), %xmm0
         movups 16(%rsp), %xmm1
