@@ -68,6 +68,7 @@ bool begin_creation(Thread &thread, Creation &c) {
         thread.signals_blocked = c.blocked = true;
     }
     Task &creator = identify(thread);
+    c.creator = &creator;
     c.creator_tid = thread.tid;
     c.creator_tgid = creator.tgid;
     // A thread's parent is its process's, as the kernel tells it and getppid() says.
@@ -125,7 +126,7 @@ void decide_creation(Thread &thread, Creation &c, pid_t pid) {
     // Held: if we are killed in the middle, the child takes over.
     Claim claim;
     if (c.gate)
-        ledger.settle_held(c.child, identify(thread), claim);
+        ledger.settle_held(c.child, *c.creator, claim);
     else
         ledger.settle(c.child);
     task_watch record = make_record(c.child, c.call.name, thread);

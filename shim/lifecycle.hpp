@@ -59,6 +59,7 @@ struct Creation {
     sys::SignalMask mask = 0;    // the program's
     bool blocked = false;        // somebody wants INIT or CLONE: signals are blocked
     Hold gate;                   // where the child is held; none: it is not
+    const Task *creator = nullptr;
     pid_t creator_tid = 0, creator_tgid = 0;
     uint64_t ticket = 0;         // veto_before_fork()
     bool decided = false;        // CLONE was walked (by our atfork parent handler, or in the child)

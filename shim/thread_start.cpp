@@ -31,6 +31,10 @@ constinit std::atomic<unsigned> turn{0};
 constexpr pthread_key_t last_key_without_malloc = 31;  // PTHREAD_KEY_2NDLEVEL_SIZE - 1
 constinit pthread_key_t end_key = 0;
 constinit std::atomic<bool> have_key{false}, taking_key{false};
+constinit std::atomic<bool> other_destructors{false};
+
+// Looked for from our entry on: a sanitizer has one of its own, which is not usable at the start of a thread.
+constexpr real::Genuine<int(pthread_t, clockid_t *), "pthread_getcpuclockid", ""> get_clock;
 
 ThreadStart *take_start() {
     unsigned first = turn.fetch_add(1, std::memory_order_relaxed);
@@ -53,10 +57,11 @@ void return_start(ThreadStart *start) {
         taken[start - pool].store(false, std::memory_order_release);
 }
 
-// Runs last in the last round: it arms itself again until then, so that the program's own destructors have run.
+// Runs last in the last round: it arms itself again until then, so that the program's own destructors have run. Each
+// round looks at each key, so where the program has none with a destructor the first is the last.
 void at_thread_end(void *value) {
     auto *thread = static_cast<Thread *>(value);
-    if (++thread->end_rounds < PTHREAD_DESTRUCTOR_ITERATIONS) {
+    if (other_destructors.load(std::memory_order_relaxed) && ++thread->end_rounds < PTHREAD_DESTRUCTOR_ITERATIONS) {
         pthread_setspecific(end_key, thread);
         return;
     }
@@ -71,7 +76,7 @@ void at_thread_end(void *value) {
 pid_t tid_of(pthread_t thread) {
     clockid_t clock;
     // The kernel's encoding of a thread's clock; libc takes the tid from the thread's own descriptor.
-    return pthread_getcpuclockid(thread, &clock) == 0 ? (pid_t)(~(unsigned)clock >> 3) : 0;
+    return get_clock(thread, &clock) == 0 ? (pid_t)(~(unsigned)clock >> 3) : 0;
 }
 
 int create_thread(Thread &thread, const ThreadCall &call, pthread_t *ret_thread) {
@@ -126,7 +131,7 @@ bool enter_thread(ThreadStart *record, ThreadStart &ret_copy) {
     return_start(record);
     if (ret_copy.gate && wait_at_gate(ret_copy.gate, false) == Passage::refused) return false;
     Thread &thread = self();
-    thread.tid = sys::gettid();
+    thread.tid = tid_of(pthread_self());
     thread.task = ret_copy.task;
     thread.task.pid = thread.tid;
     thread.task.start_ns = boottime_ns();
@@ -152,6 +157,12 @@ void watch_thread_ends() {
     end_key = keys[ours - 1];
     have_key.store(true, std::memory_order_release);
     pthread_setspecific(end_key, &self());
+}
+
+void note_program_key(void (*destructor)(void *)) {
+    // Looked at first: a page that is written is a page that each fork has to copy.
+    if (destructor && !other_destructors.load(std::memory_order_relaxed))
+        other_destructors.store(true, std::memory_order_relaxed);
 }
 
 bool is_thread_end_key(pthread_key_t key) { return have_key.load(std::memory_order_relaxed) && key == end_key; }

@@ -45,6 +45,8 @@ bool enter_thread(ThreadStart *start, ThreadStart &ret_copy);
 // only one, its end is the process's.
 void watch_thread_ends();
 bool is_thread_end_key(pthread_key_t key);
+// The program has made a key of its own: what that key's destructor does comes before a thread's end is told.
+void note_program_key(void (*destructor)(void *));
 
 // The tid of a thread that cannot go away meanwhile, or 0.
 pid_t tid_of(pthread_t thread);

@@ -172,6 +172,7 @@ EXPORT int thrd_join(thrd_t thread, int *result) {
 }
 
 EXPORT int pthread_key_create(pthread_key_t *ret_key, void (*destructor)(void *)) noexcept {
+    note_program_key(destructor);
     if (wanted(mask_life) && !process.quiet) watch_thread_ends();
     return real::pthread_key_create(ret_key, destructor);
 }
@@ -179,6 +180,7 @@ extern "C" EXPORT_ALIAS(pthread_key_create) [[gnu::nonnull(1)]] int __pthread_ke
                                                                                          void (*)(void *)) noexcept;
 
 EXPORT int tss_create(tss_t *ret_key, tss_dtor_t destructor) {
+    note_program_key(destructor);
     if (wanted(mask_life) && !process.quiet) watch_thread_ends();
     return real::tss_create(ret_key, destructor);
 }
