@@ -189,7 +189,8 @@ def _(tree):
     equal(len(forks), 1600)
     for record in forks:
         holds(record["frames"] or record["why"] == "forked while another thread's stack was walked", record)
-    holds(sum(bool(r["frames"]) for r in forks) >= 800, "their creators' at least")
+    walked = sum(bool(r["frames"]) for r in forks)
+    holds(walked >= 1440, f"{walked} of 1600: a fork seldom meets another thread just inside libunwind")
 
 
 @test("python's frames are what they are")
