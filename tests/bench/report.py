@@ -95,6 +95,9 @@ def scale_table(scale):
     rows = [[name, f"{scale[name]['us']:.2f}", f"{scale[name]['bytes']:.0f}"]
             for name in ("trace", "strace", "strace --seccomp-bpf") if name in scale]
     text = table([f"{scale['events']:,} events to a file", "µs an event", "bytes an event"], rows)
+    text += ("\nThe work is children that end at once. Of each trace writes four records, strace six lines; both columns are a child's, above "
+             "the bare program's, by four. What trace takes is mostly not writing: creator and child copy pages that both write, and "
+             "the child waits until its CLONE is told.\n")
     if "calls" in scale.get("trace", {}):
         others = ", ".join(f"{n:g} {name}" for name, n in sorted(scale["trace"]["other calls"].items()) if n >= 0.1)
         text += (f"\nAn event is {scale['trace']['writes']:.2f} `write`; of a child, which is four events, beside that: {others}.\n")
@@ -115,8 +118,20 @@ def lists_table(text):
     return table(["a walk: instructions and time", "one watcher, above none", "each further one", "two threads at once, to one"], rows)
 
 
+def stack_table(text):
+    """What a walk of the watcher `stack` takes, the first in a process and later ones."""
+    first = re.search(r"^the first walk, (\d+) calls deep: ([\d.]+) us", text, re.M)
+    later = re.findall(r"^  (\d+ calls deep|\d+ frames of \d+) +([\d.]+) us", text, re.M)
+    if not first:
+        return "A walk of the watcher `stack`: not measured.\n"
+    rows = [[f"the first in a process, {first[1]} calls deep", first[2]]] + [[f"later, {name}", microseconds] for name, microseconds in later]
+    return table(["a walk of the watcher `stack`", "µs"], rows)
+
+
 def aims_table(measured):
-    return table(["what", "aim, at most", "measured", "the same twice", "where missed: why"], list(aims.rows(measured)))
+    tried = "".join(f"- {what}: {text}.\n" for what, text in aims.tried(measured))
+    return (table(["what", "aim, at most", "measured", "the same twice", "where missed: why"], list(aims.rows(measured)))
+            + ("\nWhat was tried where an aim is missed:\n\n" + tried if tried else ""))
 
 
 HOW = """Ratios to the bare program of the same round, medians of interleaved rounds; the first line is the bare program's own
@@ -139,7 +154,7 @@ def main():
         file.write("# What it costs\n\nWritten by `scripts/bench report`, not by hand.\n\n" + where + ".\n\n" + HOW + "\n"
                    + peers_table(peers) + ("\n" + failed if failed else "") + "\n![The table as bars](results.svg)\n\n## Aims\n\n"
                    + aims_table(measured) + "\n## A million events\n\n" + scale_table(scale)
-                   + "\n## The walk beside other lists\n\n" + lists_table(texts.get("lists", "")) + "\n## Every figure with its spread\n\n" + spread_table(peers) + "\n## As printed\n")
+                   + "\n## The walk beside other lists\n\n" + lists_table(texts.get("lists", "")) + "\n## Call stacks\n\n" + stack_table(texts.get("stack", "")) + "\n## Every figure with its spread\n\n" + spread_table(peers) + "\n## As printed\n")
         for name in sorted(set(texts) - {"peers", "scale"}):  # theirs are the tables above
             file.write(f"\n`scripts/bench {name}`\n\n```\n{texts[name]}```\n")
 
@@ -150,7 +165,7 @@ def main():
     _, after = rest.split(END)
     part = (f"\n{where}.\n\n{HOW}\n{peers_table(peers)}" + ("\n" + failed if failed else "")
             + "\n![The same as bars](tests/bench/results.svg)\n\n" + aims_table(measured) + "\n" + scale_table(scale)
-            + "\n" + lists_table(texts.get("lists", "")) + "\nSpreads and every figure as printed: [results.md](tests/bench/results.md).\n")
+            + "\n" + lists_table(texts.get("lists", "")) + "\n" + stack_table(texts.get("stack", "")) + "\nSpreads and every figure as printed: [results.md](tests/bench/results.md).\n")
     with open(readme, "w", encoding="utf-8") as file:
         file.write(before + BEGIN + part + END + after)
 
