@@ -104,8 +104,6 @@ uint64_t Chain::writer(uint16_t epoch) {
 
 // 0 or EDEADLK: a signal handler that interrupted a registration of its own thread would wait for itself.
 int Chain::lock() {
-    // Written before it is read: in a page of .bss that nobody has touched, reading would be a page fault of its own.
-    lock_.fetch_or(0, std::memory_order_relaxed);
     for (Backoff backoff;; backoff.pause()) {
         const uint16_t epoch = readers_.epoch();
         const uint64_t mine = writer(epoch);  // anew each time: a handler may fork while this waits

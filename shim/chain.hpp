@@ -131,18 +131,19 @@ class Chain {
     int take_out(const notifier_block *nb, Readers::Walks *ret_walks);
     [[gnu::noinline]] int take_out_and_wait(const notifier_block *nb);
 
-    // Read by every walk, written by registrations. Begins a page of which the readers have the rest, so
-    // that after a fork parent and child copy one page of the chain, not two.
-    alignas(4096) std::atomic<uint16_t> current_ = 0;  // number of the snapshot; 0: there was none yet
+    // Read by every walk, written by registrations.
+    alignas(64) std::atomic<uint16_t> current_ = 0;  // number of the snapshot; 0: there was none yet
     std::atomic<uint32_t> wanted_ = 0;                 // the current snapshot's, to be read without a pin
     std::atomic<uint64_t> newest_ = 0;                 // the same for its serial
 
-    // The writers' line, then the first of each kind, in the same page: a start with watchers touches no other. A fork in the middle of a registration leaves nothing to repair here: what is
-    // free is worked out from the pins each time.
+    // The writers' line, then the first of each kind and of the readers' lines: what a start with the built-in watchers
+    // touches, and a fork and a process's first threads after it, has room in the page where the chain begins
+    // (start_data.hpp). A fork in the middle of a registration leaves nothing to repair here: what is free is worked out
+    // from the pins each time.
     alignas(64) std::atomic<uint64_t> lock_ = 0;  // writer() or 0
     uint16_t used_snapshots_ = 0;                 // up to here: used before; beyond: never
     uint16_t used_registrations_ = 0;
-    static constexpr unsigned first_snapshots = 5, first_registrations = 8;
+    static constexpr unsigned first_snapshots = 4, first_registrations = 4;
     alignas(64) Snapshot first_snapshots_[first_snapshots] = {};
     alignas(64) Registration first_registrations_[first_registrations] = {};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The two clocks of a record, in nanoseconds. vDSO reads: async-signal-safe, no system call.
+// The clocks of a record, in nanoseconds. Async-signal-safe.
 #pragma once
 
 #include <time.h>
@@ -8,12 +8,11 @@
 
 namespace taskwatch {
 
-inline uint64_t clock_ns(clockid_t clock) {
-    timespec t = {};
-    clock_gettime(clock, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
+uint64_t clock_ns(clockid_t clock);
 inline uint64_t realtime_ns() { return clock_ns(CLOCK_REALTIME); }
 inline uint64_t boottime_ns() { return clock_ns(CLOCK_BOOTTIME); }
+
+// In a forked child: it begins anew with what is cheap for a short life.
+void clock_after_fork_in_child();
 
 }  // namespace taskwatch

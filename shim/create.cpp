@@ -185,6 +185,7 @@ void arrive_in_child(Thread &thread, Creation &c) {
     thread.creating = nullptr;
     // Quiet: the child does not ask for its own pid, and is 0 in its own records.
     pid_t pid = process.quiet ? 0 : sys::getpid();
+    clock_after_fork_in_child();
     c.child.pid = c.child.tgid = pid;
     if (c.child.start_ns == 0) c.child.start_ns = boottime_ns();
     thread.tid = pid;
@@ -209,30 +210,31 @@ void release_child(const Creation &c) {
 pid_t create_process(const CreateCall &call, pid_t (*genuine)(void *), void *context) {
     Thread &thread = self();
     if (thread.in_callback || !wanted(mask_life)) return genuine(context);
+    int &number = program_errno(thread);
     Creation creation;
     creation.call = call;
     if (!begin_creation(thread, creation)) {
-        errno = creation.error;
+        number = creation.error;
         return -1;
     }
-    int saved = errno;
+    const int saved = number;
     // For our atfork parent handler: nonzero there means that the fork has failed.
-    if (creation.leave_pid) errno = 0;
+    if (creation.leave_pid) number = 0;
     pid_t pid = genuine(context);
     if (pid == 0) {
         arrive_in_child(thread, creation);
         release_child(creation);
-        errno = saved;
+        number = saved;
         return 0;
     }
-    int error = pid < 0 ? errno : saved;
+    int error = pid < 0 ? number : saved;
     if (pid < 0) {
         fail_creation(thread, creation, error);
     } else {
         pid = finish_creation(thread, creation, pid);
         if (pid < 0) error = creation.error;
     }
-    errno = error;
+    number = error;
     return pid;
 }
 

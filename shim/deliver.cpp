@@ -13,7 +13,8 @@
 namespace taskwatch {
 
 constinit Process process;
-constinit Chain chain;
+// Behind all else that is there: what is seldom touched of it lies in the pages that follow.
+[[gnu::section(".bss.start.last")]] constinit Chain chain;
 
 uint32_t wanted_now() {
     if (process.config.disabled) return 0;
@@ -99,7 +100,8 @@ void warn_of_stop_from_free(const notifier_block *, const char *name) {
 }  // namespace
 
 WalkResult deliver(Thread &thread, unsigned long action, task_watch &record, const Delivery &delivery) {
-    int saved_errno = errno;
+    int &number = program_errno(thread);
+    const int saved_errno = number;
     // On foreign TLS the cancellation state is another thread's, which runs beside us.
     int cancel_state = PTHREAD_CANCEL_ENABLE;
     if (!thread.foreign_tls) pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
@@ -116,7 +118,7 @@ WalkResult deliver(Thread &thread, unsigned long action, task_watch &record, con
     STAP_PROBE4(taskwatch, walk_end, action, record.pid, record.id, result.value);
     thread.in_callback--;
     if (!thread.foreign_tls) pthread_setcancelstate(cancel_state, nullptr);
-    errno = saved_errno;
+    number = saved_errno;
     return result;
 }
 

@@ -49,6 +49,21 @@ void *map(size_t bytes) {
     return address < 0 && address > -4096 ? nullptr : reinterpret_cast<void *>(address);
 }
 
+// Memory that is given away piece by piece.
+template <size_t size>
+struct Pool {
+    std::atomic<size_t> used;
+    char text[size];
+
+    // Null: no room.
+    char *take(size_t length) {
+        size_t begin = used.load(std::memory_order_relaxed);
+        while (length <= size - begin)
+            if (used.compare_exchange_weak(begin, begin + length)) return text + begin;
+        return nullptr;
+    }
+};
+
 // The entry of LD_PRELOAD's `value` with the file name of `library`, unless one is `library` itself.
 std::string_view find_alias(std::string_view value, std::string_view library) {
     std::string_view alias;
@@ -80,13 +95,11 @@ const char *environment_value(char *const *envp, const char *name) {
 
 // A copy of head + tail in memory that lasts as long as the process, or null.
 const char *Inheritance::keep(std::string_view head, std::string_view tail) {
-    static constinit char text[2048];
-    START_DATA static constinit std::atomic<size_t> text_used{0};
+    START_BSS static constinit Pool<256> first{};  // what the variables of a launch take, as a rule
+    static constinit Pool<2048> more{};
     size_t length = head.size() + tail.size();
-    char *to = nullptr;
-    size_t used = text_used.load(std::memory_order_relaxed);
-    while (length < sizeof text - used && !to)
-        if (text_used.compare_exchange_weak(used, used + length + 1)) to = text + used;
+    char *to = first.take(length + 1);
+    if (!to) to = more.take(length + 1);
     if (!to) to = static_cast<char *>(map(length + 1));
     if (!to) return nullptr;
     std::memcpy(to, head.data(), head.size());

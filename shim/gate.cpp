@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "start_data.hpp"
 #include "sys.hpp"
 
 namespace taskwatch {
@@ -17,8 +18,8 @@ constexpr unsigned state_bits = 3;
 constexpr uint32_t word_of(uint32_t ticket, Gate::State state) { return ticket << state_bits | state; }
 
 constexpr unsigned gates_per_page = 4096 / sizeof(Gate);
-constinit std::atomic<Gate *> page{nullptr};
-constinit Gate *inherited_page = nullptr;  // the creator's, of no use once its child was released
+START_BSS constinit std::atomic<Gate *> page{nullptr};
+START_BSS constinit Gate *inherited_page = nullptr;  // the creator's, of no use once its child was released
 
 Gate *own_page() {
     if (Gate *known = page.load(std::memory_order_acquire)) return known;
@@ -79,7 +80,7 @@ bool creator_is_gone(const Gate &gate, long waited_ms) {
 }  // namespace
 
 Hold take_gate(pid_t creator_tgid, pid_t creator_tid) {
-    static constinit std::atomic<unsigned> turn{0};
+    START_BSS static constinit std::atomic<unsigned> turn{0};
     Gate *gates = own_page();
     unsigned first = turn.fetch_add(1, std::memory_order_relaxed);
     for (unsigned n = 0; gates && n < gates_per_page; n++) {

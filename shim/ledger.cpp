@@ -36,9 +36,9 @@ bool Ledger::take(uint32_t index, Task &task, const Task *parent) {
     slot->start_ns.store(0, std::memory_order_relaxed);
     slot->execs.store(0, std::memory_order_relaxed);
     slot->parent_id.store(task.parent_id, std::memory_order_relaxed);
-    for (unsigned column = 0; column < columns; column++)
-        if (memory_.header()->column[column].claimed.load(std::memory_order_relaxed) != 0)
-            if (void *cell = slots_.cell(index, column)) memset(cell, 0, TASKWATCH_CELL_SIZE);
+    // Those that nobody has used are 0, and would be a page fault.
+    for (uint32_t used = memory_.header()->has_cells.load(std::memory_order_relaxed) & ((1u << columns) - 1); used; used &= used - 1)
+        if (void *cell = slots_.cell(index, (unsigned)__builtin_ctz(used))) memset(cell, 0, TASKWATCH_CELL_SIZE);
     task.slot = index + 1;
     task.id = word.id(index);
     // A thread is counted at its process's main task, so that the end of a process without any looks for none.
@@ -395,7 +395,11 @@ void *Ledger::cell_of(uint64_t id, unsigned column) const {
     Slot *slot = attached() ? slots_.at(index) : nullptr;
     if (!slot) return nullptr;
     const SlotWord word(slot->word.load(std::memory_order_acquire));
-    return word.is_used() && word.id(index) == id ? slots_.cell(index, column) : nullptr;
+    if (!word.is_used() || word.id(index) != id) return nullptr;
+    // Before it is given out: whoever enters the slot's next task has to see it.
+    std::atomic<uint32_t> &has_cells = memory_.header()->has_cells;
+    if (!(has_cells.load(std::memory_order_relaxed) & 1u << column)) has_cells.fetch_or(1u << column, std::memory_order_relaxed);
+    return slots_.cell(index, column);
 }
 
 }  // namespace taskwatch

@@ -17,6 +17,7 @@
 #include "environment.hpp"
 #include "line.hpp"
 #include "own_storage.hpp"
+#include "start_data.hpp"
 #include "sys.hpp"
 #include "watcher_search.hpp"
 
@@ -38,9 +39,14 @@ struct Watcher {
     char name[max_watcher_name + 1];
 };
 
-constinit Watcher watchers[max_watchers] = {};
-constinit unsigned watcher_count = 0;
-constinit std::atomic<bool> finished{false};
+// Those that are built in are three.
+constexpr unsigned first_watchers = 3;
+START_BSS constinit Watcher few_watchers[first_watchers] = {};
+constinit Watcher more_watchers[max_watchers - first_watchers] = {};
+START_BSS constinit unsigned watcher_count = 0;
+START_BSS constinit std::atomic<bool> finished{false};
+
+Watcher &watcher_at(unsigned n) { return n < first_watchers ? few_watchers[n] : more_watchers[n - first_watchers]; }
 
 // The name of the watcher that this thread is loading. Per thread: what another thread registers
 // meanwhile is the program's.
@@ -186,7 +192,7 @@ bool Item::check_version(uint32_t abi_version, uint32_t size) const {
 
 bool Item::name_is_free(const char *name) const {
     for (unsigned n = 0; n < watcher_count; n++)
-        if (strcmp(watchers[n].name, name) == 0) {
+        if (strcmp(watcher_at(n).name, name) == 0) {
             return refuse(file_refusal() << "a watcher named '" << name
                                << "' is loaded already; each needs its own name");
         }
@@ -203,7 +209,7 @@ bool Item::check_file() {
     const WatcherFile &file = found_.file;
     if (file.unfit) return refuse(file_refusal() << file.unfit);
     for (unsigned n = 0; n < watcher_count; n++)
-        if (watchers[n].dev == file.dev && watchers[n].ino == file.ino)
+        if (watcher_at(n).dev == file.dev && watcher_at(n).ino == file.ino)
             return refuse(file_refusal() << "this file is loaded already; name each watcher once");
     if (!check_room()) return false;
 
@@ -284,7 +290,7 @@ bool Item::admit(void *handle, bool registered, Watcher &watcher) const {
 
 bool Item::load_built_in(const taskwatch_watcher &descriptor) {
     if (!check_room() || !name_is_free(descriptor.name)) return false;
-    Watcher &watcher = watchers[watcher_count];
+    Watcher &watcher = watcher_at(watcher_count);
     watcher = {};
     if (option_variable(descriptor.name, variable_) != 0 || !start(descriptor, watcher)) return false;
     watcher_count++;
@@ -294,7 +300,7 @@ bool Item::load_built_in(const taskwatch_watcher &descriptor) {
 bool Item::load_file() {
     if (host_.loaded_before ? !find_again() : !find() || !check_file()) return false;
 
-    Watcher &watcher = watchers[watcher_count];
+    Watcher &watcher = watcher_at(watcher_count);
     watcher = {};
     watcher.dev = found_.file.dev;
     watcher.ino = found_.file.ino;
@@ -347,7 +353,7 @@ void finish_watchers(int reason) {
     // Two threads may end the process at once.
     if (finished.exchange(true)) return;
     for (unsigned n = 0; n < watcher_count; n++)
-        if (watchers[n].fini) watchers[n].fini(reason);
+        if (watcher_at(n).fini) watcher_at(n).fini(reason);
 }
 
 }  // namespace taskwatch

@@ -48,9 +48,10 @@ Readers::Pin::~Pin() {
 // False if all lines are taken.
 bool Readers::Pin::claim(const std::atomic<uint16_t> &current) {
     const uint16_t owner = owner_of(own_, level_);
-    // The line this level had last time: still warm, and after a collision no longer a shared guess.
+    // The line this level had last time, still warm. The first time the next one that nobody had: the lines that are in use
+    // lie together, and two threads meet in one only when there are more than lines.
     const unsigned last = own_.pins[level_];
-    unsigned index = last != 0 && last <= count ? last - 1 : (unsigned(owner) * homes) >> 16;
+    unsigned index = last != 0 && last <= count ? last - 1 : readers_.next_home_.fetch_add(1, std::memory_order_relaxed) % count;
 
     snapshot_ = current.load(std::memory_order_seq_cst);
     for (unsigned tried = 0; tried < count; ++tried, ++index) {

@@ -66,8 +66,6 @@ class Readers {
     void after_fork_in_child(const PinStack &own);
 
   private:
-    // A thread's first guess is one of these: they share the first page with what a fork writes anyway.
-    static constexpr unsigned homes = 40;
     // PinStack::pins: 1 + the line's index, or this.
     static constexpr uint16_t shared_pin = 0xFFFF;
 
@@ -89,6 +87,7 @@ class Readers {
 
     alignas(64) std::atomic<uint16_t> epoch_ = 0;        // counts the forks above this process
     alignas(64) std::atomic<uint32_t> shared_pins_ = 0;  // reads under way without a line
+    std::atomic<uint32_t> next_home_ = 0;                // of a thread that makes its first walk
     Line lines_[count] = {};
 };
 

@@ -128,6 +128,11 @@ bool in_one_object(const void *a, const void *b) {
     return of_a && of_a == of_b;
 }
 
+void find_for_children() {
+    _exit.get();
+    execve.get();
+}
+
 void *find(const char *name, const char *version) {
     const link_map *map = own_map();
     uint32_t hash = gnu_hash(name);

@@ -28,6 +28,9 @@ namespace taskwatch::real {
 // ours; null if there is none. Async-signal-safe.
 void *find(const char *name, const char *version);
 
+// Before the first fork: finds what a child calls as a rule, which would otherwise look for it itself, each one anew.
+void find_for_children();
+
 // True if both addresses are of one of the objects after ours. Async-signal-safe.
 bool in_one_object(const void *a, const void *b);
 
@@ -39,6 +42,12 @@ struct Literal {
     char text[N];
     constexpr Literal(const char (&literal)[N]) {
         for (size_t i = 0; i < N; i++) text[i] = literal[i];
+    }
+    template <size_t M>
+    constexpr bool is(const char (&other)[M]) const {
+        bool same = N == M;
+        for (size_t i = 0; same && i < N; i++) same = text[i] == other[i];
+        return same;
     }
 };
 
@@ -67,6 +76,7 @@ struct Genuine<R(A...), name, version> {
     [[gnu::noinline, gnu::cold]] static Function look_up() {
         auto f = reinterpret_cast<Function>(find(name.text, version.text));
         cached.store(f, std::memory_order_relaxed);
+        if constexpr (name.is("fork") || name.is("_Fork")) find_for_children();
         return f;
     }
     static constinit inline std::atomic<Function> cached{nullptr};

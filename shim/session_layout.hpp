@@ -20,18 +20,19 @@ struct FileIdentity {
 namespace layout {
 
 // A 32-bit process lays the same structures out otherwise: it keeps to sessions of its own.
-inline constexpr uint32_t version = sizeof(void *) == 8 ? 2 : 0x10002;
+inline constexpr uint32_t version = sizeof(void *) == 8 ? 3 : 0x10003;
 inline constexpr uint64_t magic = 0x31776b7361740a00;
 inline constexpr uint64_t extension_magic = 0x32776b7361740a00;
 
-// The first segment: a page of header, two of slots with what a child writes at its end in the same page as
-// the first sixty, and for each of eight watchers a column of cells and a page of shared words. 64 KiB: a larger
-// mapping costs every fork, and each page that a child writes costs it another one (F17 of the start-up report).
+// The first segment: three pages of header, what every end writes, and slots, the first twenty in the header's page, so
+// that a process of a small tree touches one page of it; then for each of eight watchers a column of cells and a page of
+// shared words. 64 KiB: a larger mapping costs every fork, and each page that a child touches costs it another one (F17
+// of the start-up report): the kernel maps nothing around a page of a System V segment.
 inline constexpr size_t first_bytes = 64 * 1024;
 inline constexpr uint32_t first_slots = 124;
 inline constexpr unsigned columns = TASKWATCH_CELL_WATCHERS;
-inline constexpr size_t busy_offset = 4096;
-inline constexpr size_t slots_offset = busy_offset + 256;
+inline constexpr size_t busy_offset = 2560;
+inline constexpr size_t slots_offset = busy_offset + 64;
 inline constexpr size_t first_cells_offset = 3 * 4096;
 inline constexpr size_t shared_offset = first_cells_offset + 4 * 4096;
 // Every further one: 2048 slots, what finds them, and their columns; untouched columns cost no memory.
@@ -106,6 +107,7 @@ struct Header {
     std::atomic<uint64_t> said[16];     // texts that were printed, by their hash; 0: free
     std::atomic<int32_t> extension_ids[max_extensions];  // plus one; 0: none
     std::atomic<int32_t> growing;       // pid of who makes an extension; 0: nobody
+    std::atomic<uint32_t> has_cells;    // columns that anybody has used a cell of, a bit each
     std::atomic<uint32_t> failed;       // by which watchers: a bit a column, the highest: one without a column
     struct Column {
         std::atomic<uint32_t> claimed;  // 0 free, 1 being named, 2 named

@@ -106,10 +106,11 @@ long open_file(const char *path, struct stat &ret_stat) {
     return fd;
 }
 
-// Moves a new descriptor out of the numbers that programs expect to get next. 200 and up, below bash's 255;
-// less where RLIMIT_NOFILE is small. Negative: it cannot be moved.
+// Moves a new descriptor out of the numbers that programs expect to get next. The last of the 64 that the kernel
+// keeps in a process itself: with a higher one it makes a larger table, 2 us in each process and again in each of its
+// forks. Less where RLIMIT_NOFILE is small. Negative: it cannot be moved.
 long move_up(long fd) {
-    for (int from : {200, 100, 50, 25, 12}) {
+    for (int from : {60, 50, 25, 12}) {
         long high = sys::call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, from);
         if (high < 0) continue;
         sys::call(SYS_close, fd);

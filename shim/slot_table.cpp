@@ -74,6 +74,7 @@ int SlotTable::reserve_known() {
 bool SlotTable::look_for_lost() {
     bool found = false;
     const uint32_t end = size();
+    if (end == 0) return false;
     if (busy()->living.load(std::memory_order_relaxed) >= end) return false;
     for (uint32_t index = 0; index < end; index++) {
         Slot *slot = at(index);

@@ -42,6 +42,11 @@ Thread &self() {
     return own;
 }
 
+int &program_errno(Thread &thread) {
+    if (!thread.errno_place) thread.errno_place = &errno;
+    return *thread.errno_place;
+}
+
 const Thread &thread_of(pthread_t thread) {
     const uintptr_t distance = (uintptr_t)&own - (uintptr_t)pthread_self();
     return *reinterpret_cast<const Thread *>((uintptr_t)thread + distance);

@@ -50,6 +50,7 @@ struct Thread {
     Task *current;         // null: the process's main task
     Task task;             // of a thread that is not the process's first, and of a child on foreign TLS
     uint8_t end_rounds;    // rounds of key destructors so far
+    int *errno_place;      // see program_errno()
     Creation *creating;    // fork under way: our atfork handlers find it here
     PinStack pins;
     uint32_t depth;        // of levels
@@ -62,6 +63,9 @@ struct Thread {
 // then one gettid() more. On storage that libc has not laid out it is one that is for ever in a callback: the genuine
 // functions are called, and its parent's wait tells its end.
 Thread &self();
+
+// errno. Where it is is asked for once: in a forked child the function that tells is a page fault.
+int &program_errno(Thread &thread);
 
 // Another thread's, while it is there or waits to be joined: its static TLS is as far from its pthread_t as ours is.
 const Thread &thread_of(pthread_t thread);

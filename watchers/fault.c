@@ -24,6 +24,7 @@
 #include <taskwatch/taskwatch.h>
 
 #include "option.h"
+#include "start_page.h"
 
 #define RULES_MAX 8
 #define CALL_MAX 32
@@ -40,11 +41,18 @@ struct rule {
     char call[CALL_MAX]; /* "": any */
 };
 
-static struct rule rules[RULES_MAX];
-static unsigned rule_count;
+/* As a rule there is one. */
+static START_PAGE struct rule first_rule;
+static struct rule more_rules[RULES_MAX - 1];
+static START_PAGE unsigned rule_count;
 static atomic_uint own_counts[RULES_MAX];
 
 extern char *program_invocation_short_name;
+
+static struct rule *rule_at(unsigned n)
+{
+    return n == 0 ? &first_rule : &more_rules[n - 1];
+}
 
 /* --- events */
 
@@ -101,7 +109,7 @@ static int notify(struct notifier_block *nb, unsigned long action, void *data)
     int error = 0;
 
     for (unsigned i = 0; i < rule_count; i++) {
-        const struct rule *rule = &rules[i];
+        const struct rule *rule = rule_at(i);
         unsigned number;
 
         if (!(rule->events & mask) || !rule->in_this_program)
@@ -290,7 +298,7 @@ static const char *init(struct notifier_block *nb, char *options)
             continue;
         if (rule_count == RULES_MAX)
             return option_refuse_in_rule(rule_count + 1, "rules", options, "one too many", "8 rules");
-        if ((refusal = read_rule(rule_count + 1, options, &rules[rule_count])) != NULL)
+        if ((refusal = read_rule(rule_count + 1, options, rule_at(rule_count))) != NULL)
             return refusal;
         rule_count++;
     }

@@ -13,16 +13,27 @@
 #include "line.h"
 #include "utf8.h"
 
-LINE_FUNCTION json_number(struct line *line, const char *key, uint64_t value)
+static inline void json_number(struct line *line, const char *key, uint64_t value)
 {
     line_text(line, key);
     line_number(line, value);
 }
 
-LINE_FUNCTION json_integer(struct line *line, const char *key, int64_t value)
+static inline void json_integer(struct line *line, const char *key, int64_t value)
 {
     line_text(line, key);
     line_integer(line, value);
+}
+
+/* How many of the first `most` bytes stand for themselves in a string. */
+static inline size_t json_plain(const unsigned char *s, size_t most, bool encode)
+{
+    size_t count = 0;
+
+    while (count < most && s[count] >= 0x20 && s[count] < 0x80 && s[count] != '"' && s[count] != '\\' &&
+           !(encode && s[count] == '%'))
+        count++;
+    return count;
 }
 
 /*
@@ -37,19 +48,23 @@ static __attribute__((noinline, unused)) bool json_string(struct line *line, con
 
     line_char(line, '"');
     while (*s) {
-        size_t length = utf8_length(s);
         size_t room = end > line->length ? end - line->length : 0;
+        size_t length;
 
         if (room < 6)
             break;
+        if ((length = json_plain(s, room - 5, encode)) > 0) {
+            line_bytes(line, (const char *)s, length);
+            s += length;
+            continue;
+        }
+        length = utf8_length(s);
         if (length == 0 || (encode && *s == '%')) {
             line_char(line, '%');
             line_hex(line, *s++, 2);
         } else if (length > 1) {
             line_bytes(line, (const char *)s, length);
             s += length;
-        } else if (*s >= 0x20 && *s != '"' && *s != '\\') {
-            line_char(line, (char)*s++);
         } else {
             const char *pair = shorts;
 
@@ -70,7 +85,7 @@ static __attribute__((noinline, unused)) bool json_string(struct line *line, con
 }
 
 /* A string of ours or the library's. */
-LINE_FUNCTION json_text(struct line *line, const char *key, const char *value)
+static inline void json_text(struct line *line, const char *key, const char *value)
 {
     line_text(line, key);
     json_string(line, value, false, SIZE_MAX);

@@ -19,12 +19,13 @@
 
 #include "option.h"
 #include "raw.h"
+#include "start_page.h"
 
 enum { SAY_REFUSED, SAY_ALONE }; /* keys of taskwatch_once() */
 
-static unsigned limit;
-static int error = EAGAIN;
-static struct taskwatch_sink standard_error;
+static START_PAGE unsigned limit;
+static START_PAGE int error;
+static START_PAGE struct taskwatch_sink standard_error;
 
 /* --- counting */
 
@@ -226,6 +227,7 @@ static const char *init(struct notifier_block *nb, char *options)
     char *key, *value;
 
     (void)nb;
+    error = EAGAIN;
     while ((key = taskwatch_next_option(&options, &value)) != NULL) {
         if (strcmp(key, "tasks") == 0) {
             if (!option_number(value, 1, 1000000, &number))

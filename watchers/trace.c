@@ -29,6 +29,7 @@
 #include "line.h"
 #include "output.h"
 #include "raw.h"
+#include "start_page.h"
 #include "utf8.h"
 
 /* Pipes keep lines apart up to so many bytes, PIPE_BUF of pipe(7). */
@@ -37,34 +38,40 @@
 #define SHORT_LINE 448
 #define FOLDER_MAX 4096
 #define SCRATCH (FOLDER_MAX + STREAM_LINE_MAX)
+/* A new image's line behind its folder, on the stack, where the dynamic linker has been before. Longer ones in `scratch`. */
+#define IMAGE_LINE 1152
+#define IMAGE_FOLDER_MAX 512
 #define PATH_EXPANDED_MAX (OUTPUT_PATH_MAX + 100)
+#define PATH_SHORT_MAX 119
 
-struct output {
-    struct taskwatch_sink sink;
-    char path[PATH_EXPANDED_MAX];
-};
-
-/* What each process touches comes first and lies in one page: each further one would be a page fault in each process. */
-static _Alignas(4096) struct {
+/* What each process touches. Nothing is written at an event that has not changed: after a fork that would be a page more to copy. */
+static START_PAGE struct {
     unsigned events; /* WATCH_MASK_ bits */
     bool json, argv, threads, color;
     bool per_process; /* output has %p */
+    atomic_bool scratch_taken;
+    atomic_bool said_alone;
     const struct notifier_block *block;
     _Atomic uint64_t told;    /* of the lost records, where there is no session */
     _Atomic uint64_t session; /* for fini, which is given no record */
     _Atomic pid_t output_owner;
     atomic_uint current;
-    atomic_bool scratch_taken;
-    atomic_bool said_alone;
-    struct output first;
+    struct taskwatch_sink first;
+    char path[PATH_SHORT_MAX + 1];
+} own;
+
+/* What few of them touch. */
+static struct {
     char pattern[OUTPUT_PATH_MAX + 1];
-    char scratch[SCRATCH];
+    char first_path[PATH_EXPANDED_MAX];
     /*
      * So that a forked child with %p can name its own file while another thread of it still reads the name that it
      * got from its parent.
      */
-    struct output second;
-} own;
+    struct taskwatch_sink second;
+    char second_path[PATH_EXPANDED_MAX];
+    char scratch[SCRATCH];
+} rare;
 
 /* --- what is told */
 
@@ -639,9 +646,9 @@ static bool expand(const char *pattern, pid_t pid, char *ret_path, size_t size)
     return line.length <= size;
 }
 
-static struct output *output_at(unsigned i)
+static struct taskwatch_sink *sink_at(unsigned i)
 {
-    return i & 1 ? &own.second : &own.first;
+    return i & 1 ? &rare.second : &own.first;
 }
 
 static struct taskwatch_sink *sink_for(const struct task_watch *task)
@@ -656,15 +663,15 @@ static struct taskwatch_sink *sink_for(const struct task_watch *task)
         /* One thread renames; another one's line may go to the parent's file meanwhile. */
         if (owner != pid && atomic_compare_exchange_strong(&own.output_owner, &owner, pid)) {
             unsigned next = !atomic_load(&own.current);
-            struct output *output = output_at(next);
+            char *path = next ? rare.second_path : rare.first_path;
 
-            if (expand(own.pattern, pid, output->path, sizeof output->path)) {
-                taskwatch_sink_init(&output->sink, output->path, 0);
+            if (expand(rare.pattern, pid, path, PATH_EXPANDED_MAX)) {
+                taskwatch_sink_init(sink_at(next), path, 0);
                 atomic_store(&own.current, next);
             }
         }
     }
-    return &output_at(atomic_load(&own.current))->sink;
+    return sink_at(atomic_load(&own.current));
 }
 
 /* --- one line */
@@ -745,25 +752,46 @@ static __attribute__((noinline)) int write_short(struct taskwatch_sink *sink, st
 /* One for the process; for a thread that finds it taken, by whom ever, killed ones included, a mapping. */
 static char *take_scratch(void)
 {
-    return atomic_exchange(&own.scratch_taken, true) ? map(SCRATCH) : own.scratch;
+    return atomic_exchange(&own.scratch_taken, true) ? map(SCRATCH) : rare.scratch;
 }
 
 static void give_scratch_back(char *scratch)
 {
-    if (scratch == own.scratch)
+    if (scratch == rare.scratch)
         atomic_store(&own.scratch_taken, false);
     else
         unmap(scratch, SCRATCH);
 }
 
+/* The start of an image. -ERANGE, and nothing was written: it is longer. */
+static __attribute__((noinline)) int write_image(struct taskwatch_sink *sink, struct record *record)
+{
+    char memory[IMAGE_LINE];
+    long length = raw_call(SYS_getcwd, (long)memory, IMAGE_FOLDER_MAX, 0, 0, 0, 0); /* with its NUL */
+    struct line line;
+
+    if (length <= 0)
+        return -ERANGE;
+    record->cwd = memory;
+    line = (struct line){memory + length, sizeof memory - (size_t)length, 0};
+    format(&line, record);
+    return line.length > line.capacity ? -ERANGE : write_line(sink, &line);
+}
+
 static int write_record(struct taskwatch_sink *sink, struct record *record)
 {
-    bool with_folder =
-        record->event == WATCH_TASK_EXEC && own.json && !(record->task->context & TASKWATCH_QUIET);
-    char *scratch = with_folder ? take_scratch() : NULL;
+    char *scratch;
     long length; /* of the folder with its NUL */
-    int result;
+    int result = -ERANGE;
 
+    if (record->event != WATCH_TASK_EXEC || !own.json || (record->task->context & TASKWATCH_QUIET))
+        return write_short(sink, record);
+    if (!(record->flags & (WATCH_BEFORE | WATCH_FAILED)))
+        result = write_image(sink, record);
+    if (result != -ERANGE)
+        return result;
+    record->cwd = NULL;
+    scratch = take_scratch();
     if (!scratch)
         return write_short(sink, record);
     length = raw_call(SYS_getcwd, (long)scratch, FOLDER_MAX, 0, 0, 0, 0);
@@ -836,7 +864,8 @@ static int notify(struct notifier_block *nb, unsigned long action, void *data)
     (void)nb;
     if (!is_wanted(&record))
         return NOTIFY_DONE;
-    atomic_store_explicit(&own.session, task->session, memory_order_relaxed);
+    if (atomic_load_explicit(&own.session, memory_order_relaxed) != task->session)
+        atomic_store_explicit(&own.session, task->session, memory_order_relaxed);
     sink = sink_for(task);
     if (!task->session)
         tell_alone(sink, task);
@@ -903,7 +932,8 @@ static const char *read_events(char *list, unsigned *ret_events)
     return NULL;
 }
 
-static const char *read_output(const char *value)
+/* Sets own.per_process. */
+static const char *check_output(const char *value)
 {
     static const char accepted[] =
         "an absolute path (%p: process id, %%: percent sign), - for standard output";
@@ -913,6 +943,7 @@ static const char *read_output(const char *value)
                              accepted);
     if (strlen(value) > OUTPUT_PATH_MAX)
         return option_refuse("output", value, "longer than 1000 bytes", accepted);
+    own.per_process = false;
     for (const char *p = value; *p; p++) {
         if (*p != '%')
             continue;
@@ -921,20 +952,26 @@ static const char *read_output(const char *value)
             return option_refuse("output", value, "a path with another % than %p and %%", accepted);
         own.per_process |= *p == 'p';
     }
-    strcpy(own.pattern, value);
     return NULL;
 }
 
-static const char *open_output(void)
+/* NULL: the session's standard error. */
+static const char *open_output(const char *pattern)
 {
-    struct output *output = &own.first;
-    const char *path = own.pattern[0] ? output->path : NULL;
+    bool is_short = pattern && !own.per_process && strlen(pattern) < sizeof own.path;
+    char *path = is_short ? own.path : rare.first_path;
 
-    if (own.per_process)
+    if (!pattern) {
+        taskwatch_sink_init(&own.first, NULL, 0);
+        return NULL;
+    }
+    if (own.per_process) {
+        strcpy(rare.pattern, pattern);
         atomic_store(&own.output_owner, (pid_t)raw_call(SYS_getpid, 0, 0, 0, 0, 0, 0));
-    if (!expand(own.pattern, atomic_load(&own.output_owner), output->path, sizeof output->path))
-        return option_refuse("output", own.pattern, "too long", "less than 1100 bytes with its process id");
-    return output_open(&output->sink, own.block, "output", path);
+    }
+    if (!expand(pattern, atomic_load(&own.output_owner), path, is_short ? sizeof own.path : PATH_EXPANDED_MAX))
+        return option_refuse("output", pattern, "too long", "less than 1100 bytes with its process id");
+    return output_open(&own.first, own.block, "output", path);
 }
 
 static bool wants_color(const char *choice)
@@ -945,12 +982,12 @@ static bool wants_color(const char *choice)
         return strcmp(choice, "always") == 0;
     if (own.json || (no_color && *no_color) || (terminal && strcmp(terminal, "dumb") == 0))
         return false;
-    return taskwatch_sink_is_terminal(&own.first.sink);
+    return taskwatch_sink_is_terminal(&own.first);
 }
 
 static const char *init(struct notifier_block *nb, char *options)
 {
-    const char *events = NULL, *color = "auto", *refusal;
+    const char *events = NULL, *color = "auto", *output = NULL, *refusal;
     int threads = -1, argv = 1;
     char *key, *value;
 
@@ -961,8 +998,9 @@ static const char *init(struct notifier_block *nb, char *options)
             if (!own.json && strcmp(value, "text") != 0)
                 return option_refuse(key, value, "not a format", "text, json");
         } else if (strcmp(key, "output") == 0) {
-            if ((refusal = read_output(value)) != NULL)
+            if ((refusal = check_output(value)) != NULL)
                 return refusal;
+            output = value;
         } else if (strcmp(key, "events") == 0) {
             if ((refusal = read_events(value, &own.events)) != NULL)
                 return refusal;
@@ -985,7 +1023,7 @@ static const char *init(struct notifier_block *nb, char *options)
         own.events = own.json ? WATCH_MASK_ALL : WATCH_MASK_ALL & ~(WATCH_MASK_INIT | WATCH_MASK_FREE);
     own.threads = threads < 0 ? own.json : threads;
     own.argv = argv;
-    if ((refusal = open_output()) != NULL)
+    if ((refusal = open_output(output)) != NULL)
         return refusal;
     own.color = !own.json && wants_color(color);
     return NULL;

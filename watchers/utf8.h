@@ -42,7 +42,7 @@ static inline int utf8_is(const char *text)
     const unsigned char *s = (const unsigned char *)text;
 
     while (*s) {
-        size_t length = utf8_length(s);
+        size_t length = *s < 0x80 ? 1 : utf8_length(s);
 
         if (length == 0)
             return 0;

@@ -144,7 +144,7 @@ TEST_F(Sink, AppendsToItsFileThroughAHighNumberThatIsClosedOnExec) {
         for (int fd : before) now.erase(fd);
         CHECK(now.size() == 1);
         int fd = *now.begin();
-        CHECK(fd >= 200);
+        CHECK(fd >= 60);
         CHECK(fcntl(fd, F_GETFD) == FD_CLOEXEC);
         CHECK((fcntl(fd, F_GETFL) & (O_APPEND | O_ACCMODE)) == (O_APPEND | O_WRONLY));
         return "";
@@ -173,7 +173,7 @@ TEST_F(Sink, OpensItsFileAgainWhenTheProgramHasClosedIt) {
     fine(in_child([&]() -> std::string {
         taskwatch_sink_init(&sink, path.c_str(), 0);
         CHECK(put(sink, "one\n") == 0);
-        close_range(200, 899, 0);
+        close_range(60, 899, 0);
         CHECK(put(sink, "two\n") == 0);
         return "";
     }));
@@ -185,7 +185,7 @@ TEST_F(Sink, NeitherWritesNorClosesAFileThatTheProgramHasPutOnItsNumber) {
         taskwatch_sink_init(&sink, path.c_str(), 0);
         CHECK(put(sink, "one\n") == 0);
         int fd = sink.fd - 1;
-        CHECK(fd >= 200);
+        CHECK(fd >= 60);
         int data = open_data(other);
         CHECK(dup2(data, fd) == fd);
         CHECK(put(sink, "two\n") == 0);
@@ -272,7 +272,7 @@ TEST_F(Sink, FinishesWhatAThreadBeganThatAForkedChildDoesNotHave) {
         taskwatch_sink_init(&sink, path.c_str(), 0);
         sink.fd = -getppid();  // as if another thread of the parent was just filling it in
         CHECK(put(sink, "x\n") == 0);
-        CHECK(sink.fd > 200);
+        CHECK(sink.fd > 60);
         return "";
     }));
 }
@@ -286,7 +286,7 @@ TEST_F(Sink, LosesNoLineUncountedAndLeaksNothingWhileAnotherThreadClosesItsNumbe
         std::atomic<bool> wrong = false;
         std::thread closer([&] {
             while (writers > 0)
-                if (int fd = std::atomic_ref(sink.fd).load() - 1; fd >= 200) close(fd);
+                if (int fd = std::atomic_ref(sink.fd).load() - 1; fd >= 60) close(fd);
         });
         std::thread workers[threads];
         for (auto &worker : workers)

@@ -278,11 +278,11 @@ int main(void) {
     int first = next(), status = 0;
     for (int i = 0; i < 2; i++) {
         pid_t pid = fork();
-        if (pid == 0) _exit(next() == 3 && open_below(100) == 0 ? 0 : 1);
+        if (pid == 0) _exit(next() == 3 && open_below(60) == 0 ? 0 : 1);
         waitpid(pid, &status, 0);
         if (status != 0) return 4;
     }
-    return first != 3 ? 5 : next() != 3 ? 6 : open_below(100);
+    return first != 3 ? 5 : next() != 3 ? 6 : open_below(60);
 }""")
     for more in ("", ",symbols=now"):
         holds(all(len(r["frames"]) > 1 for r in stacks(tree, built, options=more)), more)
