@@ -137,13 +137,10 @@ bool wants_usage() {
     return known;
 }
 
-void end_threads_cut_off(const Task &task, uint64_t since) {
+void end_threads_cut_off(const Task &task) {
     // The kernel's status for a thread that another one's exec ends is 0 (de_thread).
     Ending theirs{.call = "execve"};
-    // If a thread has become the process, the others may have begun before it.
-    Task group = task;
-    group.start_ns = since;
-    ledger.for_each_in_group(group, task, end_other, &theirs);
+    ledger.for_each_in_group(task, task, end_other, &theirs);
 }
 
 int sweep_dead() {

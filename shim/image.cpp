@@ -137,12 +137,11 @@ int replace_image(const ImageCall &call) {
 
 void announce_image(Thread &thread) {
     Task &task = process.main;
-    uint64_t since = 0;
-    if (!ledger.find_after_exec(sys::getpid(), task, since)) task = Task{};
+    if (!ledger.find_after_exec(sys::getpid(), task)) task = Task{};
     thread.tid = task.pid;  // 0: identify() adopts it
     identify(thread);
     missed.take_back_of(task.id);
-    if (since) end_threads_cut_off(task, since);
+    end_threads_cut_off(task);
     if (!process.wants(WATCH_MASK_EXEC)) return;
     task_watch record = make_record(task, "execve", thread);
     record.path = reinterpret_cast<const char *>(getauxval(AT_EXECFN));

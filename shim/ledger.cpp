@@ -177,14 +177,15 @@ bool Ledger::find_living(pid_t pid, Task &ret_task) const {
     return find(pid, ret_task) && is_process_of(pid, ret_task.start_ns);
 }
 
-bool Ledger::find_after_exec(pid_t pid, Task &ret_task, uint64_t &ret_since) {
+bool Ledger::find_after_exec(pid_t pid, Task &ret_task) {
     Task task;
     SlotWord word(0);
     ProcessStat stat;
     uint16_t threads = 0;
+    uint64_t since = 0;
     if (find(pid, ret_task)) {
         Slot *slot = slots_.at(ret_task.slot - 1);
-        ret_since = ret_task.start_ns;
+        since = ret_task.start_ns;
         uint32_t successor = slot->successor.exchange(0, std::memory_order_acq_rel);
         const bool seen = slot->execs.exchange(0, std::memory_order_relaxed);
         if (successor == 0 || !load(successor - 1, task, word) || !word.is_alive() || task.tgid != pid)
@@ -192,7 +193,7 @@ bool Ledger::find_after_exec(pid_t pid, Task &ret_task, uint64_t &ret_since) {
         threads = slot->threads.load(std::memory_order_relaxed);
     } else if (find_heir(pid, task)) {
         // The leader's slot is another's by now. When it began the kernel knows.
-        ret_since = read_process_stat(pid, stat) ? stat.start_ns : 0;
+        if (read_process_stat(pid, stat)) since = stat.start_ns;
     } else {
         return false;
     }
@@ -204,6 +205,8 @@ bool Ledger::find_after_exec(pid_t pid, Task &ret_task, uint64_t &ret_since) {
     slot->leader.store(0, std::memory_order_relaxed);
     slot->threads.store((uint16_t)(threads + 1), std::memory_order_relaxed);
     task.pid = pid;
+    // As the kernel has it. By this the others are known that the exec cut off, should this process not come to tell them.
+    if (since) slot->start_ns.store(task.start_ns = since, std::memory_order_relaxed);
     slots_.index_pid(task.slot - 1, pid);
     ret_task = task;
     return true;

@@ -35,9 +35,9 @@ class Ledger {
     // /proc.
     bool find_living(pid_t pid, Task &ret_task) const;
     // In a new image: the task of this process; where a thread that was not the leader has executed, that thread's, which goes
-    // on under the leader's pid. An exec that was not marked may be that of a process that was never met: as above.
-    // `ret_since`: no task of this process began earlier; who did is owed by one that had its pid before.
-    bool find_after_exec(pid_t pid, Task &ret_task, uint64_t &ret_since);
+    // on under the leader's pid and from its process's start. An exec that was not marked may be that of a process that was never
+    // met: as above.
+    bool find_after_exec(pid_t pid, Task &ret_task);
     // `task` is about to exec, or goes on since it has failed.
     void mark_exec(const Task &task, bool about_to);
     // The same of one whose end somebody has begun to tell.

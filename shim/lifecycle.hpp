@@ -181,8 +181,8 @@ void end_reaped_child(pid_t pid, int status, const char *call, const struct rusa
 // True if a wait that was not asked for the usage should be made through one that tells it: EXIT is wanted, and no
 // other preload has a waitpid or waitid of its own that would be passed by.
 bool wants_usage();
-// In a new image: the threads that the exec cut off, those of this process that began at `since` or later.
-void end_threads_cut_off(const Task &task, uint64_t since);
+// In a new image: the threads that the exec cut off.
+void end_threads_cut_off(const Task &task);
 // taskwatch_sweep().
 int sweep_dead();
 // Parks the calling thread for good if another one is ending the process.

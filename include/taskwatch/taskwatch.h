@@ -121,7 +121,7 @@ struct task_watch {
 	struct task_watch_ids old_ids; /* UID, GID: before it */
 	uint64_t realtime_ns; /* CLOCK_REALTIME, taken once before the walk */
 	uint64_t boottime_ns; /* CLOCK_BOOTTIME, taken once before the walk */
-	uint64_t start_ns;    /* CLOCK_BOOTTIME of CLONE, or of first sight; 0 before that */
+	uint64_t start_ns;    /* CLOCK_BOOTTIME of CLONE, or of first sight; 0 before that. Of a thread that executed: its process's */
 	int32_t verdict;      /* observers: what the walk returned so far */
 	uint32_t reserved;
 	const char *stopped_by; /* name of the watcher that stopped this walk or this creation, or NULL */

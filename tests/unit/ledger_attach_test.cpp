@@ -201,7 +201,7 @@ void use(Member &member, int rounds) {
                 break;
             case 7: member.columns.once("three", random() % 32); break;
             case 8:
-                if (uint64_t since; ledger.find_after_exec(task.pid, found, since)) ledger.mark_exec(found, random() % 2);
+                if (ledger.find_after_exec(task.pid, found)) ledger.mark_exec(found, random() % 2);
                 break;
             default:
                 if (round % 64 == 0) ledger.for_each_dead([](void *, const Task &) {}, nullptr);
