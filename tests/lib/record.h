@@ -46,6 +46,7 @@ enum rule_action {
     RULE_FORK,   /* forks, and waits for the child, which exits at once */
     RULE_EXECUTE, /* spawns /bin/true and waits for it */
     RULE_UNREGISTER, /* takes its own block out */
+    RULE_CRASH, /* writes where no memory is */
 };
 
 /* Written by the recorder's options and by tests; a test that changes it knows that nobody is in a callback. */

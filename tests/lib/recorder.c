@@ -167,6 +167,7 @@ static int notify(struct notifier_block *nb, unsigned long action, void *data)
             break;
         case RULE_FORK: create(0); break;
         case RULE_EXECUTE: create(1); break;
+        case RULE_CRASH: *(volatile int *)(intptr_t)rule->value = 1; break;
         case RULE_UNREGISTER: recording->answer = unregister_task_watcher(nb); break;
         }
     }
