@@ -14,6 +14,7 @@ import test_missed  # noqa: F401
 import test_options  # noqa: F401
 import test_places  # noqa: F401
 import test_programs  # noqa: F401
+import test_session  # noqa: F401
 import test_supervisor  # noqa: F401
 import test_terminal  # noqa: F401
 
