@@ -130,6 +130,13 @@ class Kernel:
             if not life.exits and exits and (not life.is_thread or len(exits) >= len(lives) - n):
                 life.exits.append(exits.pop(0))
 
+    def leave_out_supervisor(self, program):
+        """The launcher's process, and what it makes beside the program, are no tasks of the session."""
+        for lives in self.lives.values():
+            for life in lives:
+                if life.pid == self.root or life.parent == self.root and life.pid != program:
+                    life.task = "the supervisor"
+
     def life(self, pid, time):
         """The life that has this pid at that time. A moment of tolerance: the event is stamped when it is sent."""
         lives = self.lives.get(pid, [])

@@ -512,6 +512,8 @@ static _Noreturn void first(uint64_t seed)
     pid_t trees[TREES] = {0};
     struct timespec pause = {0, 2000000};
 
+    /* The supervisor, if there is one, is not of those that are killed here or waited for. */
+    setsid();
     __atomic_store_n(&journal->root, getpid(), __ATOMIC_RELEASE);
     for (uint64_t n = 0; !enough();) {
         for (int i = 0; i < TREES; i++) {

@@ -3,7 +3,7 @@
 """Tasks made and ended in every way while a killer ends others, and what two watchers were told of it.
 
   stress.py --build FOLDER [--seed N]... [--lives N] [--kill MICROSECONDS] [--styles LETTERS] [--library PATH]
-            [--scribble MICROSECONDS] [--keep DIRECTORY]
+            [--scribble MICROSECONDS] [--supervise beside|kill|stop] [--keep DIRECTORY]
   stress.py --build FOLDER --matrix LIVES         seeds until so many tasks have lived, over all styles and killers
 
 What must hold is in invariant.py. A seed gives the same program again; what the killer meets is the scheduler's. With
@@ -20,6 +20,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -55,6 +56,7 @@ class Run:
         self.build = os.path.realpath(options.build)
         self.own = options.programs or os.path.join(self.build, "tests", "stress")
         self.folder = tempfile.mkdtemp(prefix="taskwatch-stress.")
+        self.supervisor = 0
         self.figures = collections.Counter()
 
     def path(self, name):
@@ -72,10 +74,30 @@ class Run:
             stream.seek(16)
             stream.write(struct.pack("<I", 1))
 
-    def root(self):
+    def progress(self):
+        """The first process's pid, how many tasks were made, whether all is over: as in journal.h."""
         with open(self.path("journal"), "rb") as stream:
             stream.seek(8)
-            return struct.unpack("<i", stream.read(4))[0]
+            return struct.unpack("<i2I", stream.read(12))
+
+    def root(self):
+        return self.progress()[0]
+
+    def disturb_supervisor(self, ended):
+        """In the middle of the run; a stopped one goes on when the program is at its end."""
+        def reached(condition):
+            while not condition(*self.progress()):
+                if ended.wait(0.01):
+                    return False
+            return True
+
+        if not reached(lambda root, born, over: root and born >= self.options.lives // 2):
+            return
+        with open(f"/proc/{self.root()}/stat", encoding="ascii", errors="replace") as stat:
+            self.supervisor = int(stat.read().rpartition(")")[2].split()[1])
+        os.kill(self.supervisor, signal.SIGKILL if self.options.supervise == "kill" else signal.SIGSTOP)
+        if self.options.supervise == "stop" and reached(lambda root, born, over: over):
+            os.kill(self.supervisor, signal.SIGCONT)
 
     def settings(self):
         library = self.options.library or os.path.join(self.build, "shim", "libtaskwatch.so")
@@ -95,21 +117,33 @@ class Run:
                                           str(self.options.scribble)])
         oracle = os.path.join(self.build, "tests", "oracle", "oracle")
         command = [oracle, "--times", "--limit", str(self.options.limit)]
-        for name, value in self.settings().items():
-            command += ["--set", f"{name}={value}"]
-        command += [self.path("kernel"), os.path.join(self.own, "stress"), self.path("journal"), str(self.seed),
-                    str(self.options.lives), self.styles]
+        settings = [f"{name}={value}" for name, value in self.settings().items()]
+        if not self.options.supervise:
+            command += [word for pair in settings for word in ("--set", pair)]
+        command.append(self.path("kernel"))
+        if self.options.supervise:
+            supervisor = os.path.join(self.build, "tools", "taskwatch-supervise")
+            command += [supervisor, "--library=" + self.settings()["LD_PRELOAD"], *settings, "--"]
+        command += [os.path.join(self.own, "stress"), self.path("journal"), str(self.seed), str(self.options.lives), self.styles]
         with open(self.path("stderr"), "w", encoding="utf-8") as stderr:
             witness = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True)
+            ended = threading.Event()
+            disturber = threading.Thread(target=self.disturb_supervisor, args=[ended])
+            if self.options.supervise in ("kill", "stop"):
+                disturber.start()
             try:
                 said = self.await_end(witness)
             finally:
+                ended.set()
                 self.say_over()
                 killer.wait()
                 wrote = scribbler.wait() == 0 if scribbler else True
         if witness.returncode == LOST:
             raise Void(said)
         violations = [] if witness.returncode == 0 else [f"the stress program: {said}"]
+        if self.options.supervise in ("kill", "stop"):
+            disturber.join()
+            violations += [] if self.supervisor else ["the supervisor was left alone"]
         with open(self.path("stderr"), encoding="utf-8") as stream:
             violations += [f"stderr: {line.rstrip()}" for line in stream][:5]
         left = self.left_segments()
@@ -157,8 +191,10 @@ class Run:
     def judge(self):
         trace, torn = invariant.read_trace(self.path("trace"))
         journal, waited, holes = invariant.read_journal(self.path("journal"))
-        judge = invariant.Judge({"trace": trace, "journal": journal}, invariant.Kernel(self.path("kernel")),
-                                invariant.Kills(self.path("kills")), waited)
+        kernel = invariant.Kernel(self.path("kernel"))
+        if self.options.supervise:
+            kernel.leave_out_supervisor(self.root())
+        judge = invariant.Judge({"trace": trace, "journal": journal}, kernel, invariant.Kills(self.path("kills")), waited)
         violations = judge.judge()
         judge.figures["lines torn"], judge.figures["entries torn"] = torn, holes
         self.figures = judge.figures
@@ -233,6 +269,8 @@ def main():
     parser.add_argument("--styles", default="stxvhk")
     parser.add_argument("--scribble", type=int, metavar="MICROSECONDS",
                         help="write into the session's memory; 0: remove it. Without a killer, and no style k")
+    parser.add_argument("--supervise", choices=["beside", "kill", "stop"],
+                        help="under the launcher's supervisor; that one is killed or stopped in the middle of it")
     parser.add_argument("--trust", action="store_true", help="a twin: the journal believes what it reads in the session's memory")
     parser.add_argument("--limit", type=int, default=120)
     parser.add_argument("--library")
