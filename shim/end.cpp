@@ -57,12 +57,18 @@ void end_dead(void *, const Task &task) {
     end_on_behalf(task, ending);
 }
 
-// What nobody else is left to tell: children that nobody waited for, orphans, threads without storage of
-// ours. The session's first process looks at its end, and when it is gone each one does at its own: the last
-// is among them, and would not know that it is while the dead are counted. True: it may be the last.
-bool end_others(const Task &task) {
+// Whether the session's first process, which sweeps at its end, is this one or gone.
+bool is_without_root(const Task &task) {
     if (ledger.living() <= 1 || process.quiet) return false;
-    if (task.pid != session.root() && sys::call(SYS_kill, session.root(), 0) != -ESRCH) return false;
+    return task.pid == session.root() || sys::call(SYS_kill, session.root(), 0) == -ESRCH;
+}
+
+// What nobody else is left to tell: children that nobody waited for, orphans, threads without storage of
+// ours. The session's first process looks at its end, and when it is gone the last one does, which would not know that it is
+// while the dead are counted. Who has claimed its own end does not count as living any more: of two that end at once one
+// at least sees itself as the last. False: somebody else lives.
+bool end_others(const Task &task) {
+    if (task.pid != session.root() && ledger.has_living_others(task)) return false;
     sweep_dead();
     return true;
 }
@@ -88,10 +94,11 @@ void end_task(Thread &thread, Task &task, const char *call, int status, bool gro
         Ending theirs{.call = call, .status = status};
         ledger.for_each_in_group(process.main, task, end_other, &theirs);
     }
-    const bool looked = group && end_others(task);
     Claim claim;
     if (task.ended || !ledger.claim_end(task, task, 0, claim)) return;
     task.ended = true;
+    const bool without_root = group && is_without_root(task);
+    const bool looked = without_root && end_others(task);
     tell_end(thread, task, {.call = call, .status = status}, take_adopted_flag(task), claim);
     bool last = group && (ledger.is_last(task) || (looked && !ledger.has_others(task)));
     if (group) finish_watchers(last ? TASKWATCH_FINI_SESSION : TASKWATCH_FINI_PROCESS);
@@ -99,7 +106,7 @@ void end_task(Thread &thread, Task &task, const char *call, int status, bool gro
     if (group && task.pid == session.root()) missed.write_line();
     ledger.leave(claim);
     // Two that end at once have seen each other.
-    if (looked && !last) last = !ledger.has_others(task);
+    if (without_root && !last) last = !ledger.has_others(task);
     // Under a seccomp filter the segment stays until the next session's founder finds it.
     if (last && !process.quiet) session.close();
 }

@@ -384,6 +384,20 @@ bool Ledger::is_last(const Task &task) const {
     return attached() && task.slot != Task::no_slot && living() <= 1;
 }
 
+// Stops at the first that lives: as a rule there is one, and each end of a process would look at all of them otherwise.
+bool Ledger::has_living_others(const Task &task) const {
+    // Our own claim is seen by whoever claims its end after us.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    for (uint32_t i = 0, end = slots_.size(); i < end; i++) {
+        Task other;
+        SlotWord word(0);
+        if (i + 1 == task.slot || !load(i, other, word) || !word.is_alive()) continue;
+        if (word.phase() == Phase::entered ? !is_gone(word.owner(), 0) : other.pid > 0 && !runs_no_code(other.pid, other.start_ns))
+            return true;
+    }
+    return false;
+}
+
 // The count can be too high for good: of a process that was killed between counting a task and entering it.
 bool Ledger::has_others(const Task &task) const {
     for (uint32_t i = 0, end = slots_.size(); i < end; i++) {

@@ -83,6 +83,8 @@ class Ledger {
     uint32_t living() const;
     // True if `task` is the only one left: the caller ends the session.
     bool is_last(const Task &task) const;
+    // Whether any other lives whose end has not begun to be told.
+    bool has_living_others(const Task &task) const;
     // The same by a look at each slot: whether any other has a task.
     bool has_others(const Task &task) const;
     // The cell of the task with this id in a watcher's column. Null: it has no slot (any more).

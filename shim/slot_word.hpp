@@ -8,7 +8,7 @@
 //
 // The owner works on the slot in the phases entered, cloning, exiting, freeing and done: the creator, or
 // whoever delivers. If it is gone, somebody else takes over by putting itself here. T 0: the owner's own slot (15
-// bits) and the low 14 bits of its generation, so that an owner whose task has left is known without a
+// bits, from 1, or the session's first task would be nobody) and the low 14 bits of its generation, so that an owner whose task has left is known without a
 // system call. T 1: a tid, of an owner without a slot.
 //
 // The cursor says which watcher is being called: its number in the session (Columns::number_of), so that it means the
@@ -61,12 +61,12 @@ class SlotWord {
     // --- owners; 0 is nobody
 
     static constexpr uint32_t owner_in(uint32_t index, uint32_t generation) {
-        return index << owner_generation_bits | (generation & owner_generation_mask);
+        return (index + 1) << owner_generation_bits | (generation & owner_generation_mask);
     }
     static constexpr uint32_t owner_outside(int tid) { return tid_owner | ((uint32_t)tid & (tid_owner - 1)); }
     static constexpr bool owns_no_slot(uint32_t owner) { return owner & tid_owner; }
     static constexpr int tid_of(uint32_t owner) { return (int)(owner & (tid_owner - 1)); }
-    static constexpr uint32_t index_of(uint32_t owner) { return owner >> owner_generation_bits & (layout::capacity - 1); }
+    static constexpr uint32_t index_of(uint32_t owner) { return (owner >> owner_generation_bits & (layout::capacity - 1)) - 1; }
     // True if an owner's slot with this word is still that owner's.
     bool is_of_owner(uint32_t owner) const {
         return is_used() && (generation() & owner_generation_mask) == (owner & owner_generation_mask);
@@ -85,5 +85,7 @@ class SlotWord {
 };
 
 static_assert(layout::capacity == 1u << 15, "an owner's slot has 15 bits");
+static_assert(layout::first_slots + layout::max_extensions * layout::extension_slots < layout::capacity, "counted from 1");
+static_assert(SlotWord::owner_in(0, 0) != 0 && SlotWord::index_of(SlotWord::owner_in(0, 0)) == 0);
 
 }  // namespace taskwatch

@@ -81,6 +81,33 @@ TEST_F(LedgerTest, AThreadOfAnEarlierProcessWithItsPidIsNotOfTheGroup) {
     EXPECT_EQ(group, std::vector<uint64_t>{own.id}) << "not " << stale.id << " or " << before.id;
 }
 
+TEST_F(LedgerTest, WhoTellsItsEndDoesNotLiveAnyMore) {
+    const uint64_t now = taskwatch::boottime_ns();
+    Task self = make(getpid(), nullptr, now), dead = make(4194305, nullptr, now), stale = make(getppid(), nullptr, 1);
+    EXPECT_FALSE(member->has_living_others(self)) << dead.id << " and " << stale.id << " are owed";
+    Task other = make(getppid(), nullptr, now);
+    EXPECT_TRUE(member->has_living_others(self));
+    taskwatch::Claim claim;
+    ASSERT_TRUE(member->claim_end(other, me(), 0, claim));
+    EXPECT_FALSE(member->has_living_others(self));
+    member->leave(claim);
+    // Announced by one who lives.
+    Task announced;
+    member->enter(announced, &self);
+    EXPECT_TRUE(member->has_living_others(self));
+    leave(announced);
+    EXPECT_FALSE(member->has_living_others(self));
+}
+
+TEST_F(LedgerTest, TheFirstTaskOfASessionIsSomebodyToo) {
+    Task first = make(getpid(), nullptr, taskwatch::boottime_ns()), other = make(4194305), another_one = make(getppid());
+    EXPECT_EQ(first.id, 1u);
+    taskwatch::Claim own, theirs;
+    ASSERT_TRUE(member->claim_end(other, first, 0, own));
+    EXPECT_FALSE(member->claim_end(other, another_one, 0, theirs)) << "it lives";
+    EXPECT_TRUE(member->claim_end(other, another_one, getpid(), theirs)) << "now it is dead";
+}
+
 // Its parent was killed too, or waits by system calls of its own: nobody has told its end.
 TEST_F(LedgerTest, WhoDiedUnderThisPidBeforeItBeganIsSomebodyElse) {
     uint64_t now = taskwatch::boottime_ns();
