@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "backoff.hpp"
 #include "clock.hpp"
 #include "death.hpp"
 #include "slot_word.hpp"
@@ -294,13 +295,24 @@ Extension *Segment::make_extension(int &ret_id) const {
     return more;
 }
 
+// Another process makes one: a task that finds no place meanwhile would be told of by nobody if it were killed. Microseconds, as a
+// rule; the bound is for a maker that is stopped. True: it has come to its end.
+bool Segment::await_growth() const {
+    constexpr uint64_t bound_ns = 50000000;
+    const uint64_t until = boottime_ns() + bound_ns;
+    for (Backoff backoff; header()->growing.load(std::memory_order_acquire) != 0; backoff.pause())
+        if (boottime_ns() >= until) return false;
+    return true;
+}
+
 bool Segment::grow() {
     if (quiet_) return false;
     Header &h = *header();
     int32_t maker = 0;
     if (!h.growing.compare_exchange_strong(maker, sys::getpid())) {
         // One that was killed at it must not keep the session small for good.
-        if (!runs_no_code(maker) || !h.growing.compare_exchange_strong(maker, sys::getpid())) return false;
+        if (!runs_no_code(maker)) return await_growth();
+        if (!h.growing.compare_exchange_strong(maker, sys::getpid())) return false;
     }
     bool grown = false;
     for (uint32_t chunk = 0; chunk < max_extensions && !grown; chunk++) {

@@ -41,7 +41,7 @@ class Segment {
     char *base() const { return base_; }
     // The memory of a further segment; null if there is none.
     char *extension(uint32_t chunk) const;
-    // Makes one more. Whoever wins makes it; the others go on without rather than wait. True if it is there.
+    // Makes one more. Whoever wins makes it; the others wait for that, for 50 ms at most. True if it may be there.
     bool grow();
     // From now on no system call is made here: no further segment is made or mapped (R16).
     void be_quiet() { quiet_ = true; }
@@ -54,6 +54,7 @@ class Segment {
     Segment &operator=(const Segment &) = delete;
 
   private:
+    bool await_growth() const;
     layout::Extension *make_extension(int &ret_id) const;
 
     char *base_ = nullptr;

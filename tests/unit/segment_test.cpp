@@ -167,6 +167,35 @@ TEST(SegmentTest, OneWhoseMakerWasKilledBeforeItWroteAWordIsRemoved) {
     }
 }
 
+// Twelve processes at once have used up what there is.
+TEST(SegmentTest, WhileOneMakesMoreTheOthersFindTheirPlaceAllTheSame) {
+    constexpr int processes = 12, tasks = 500;
+    Member member;
+    ASSERT_EQ(member.session.found(getpid()), 0);
+    int go[2];
+    ASSERT_EQ(pipe(go), 0);
+    pid_t children[processes];
+    for (pid_t &child : children) {
+        child = fork();
+        if (child != 0) continue;
+        char byte;
+        close(go[1]);
+        if (read(go[0], &byte, 1) != 0) _exit(2);
+        for (int n = 0; n < tasks; n++)
+            if (Task task; !member->enter(task, nullptr)) _exit(1);
+        _exit(0);
+    }
+    close(go[0]);
+    close(go[1]);
+    for (pid_t child : children) {
+        int status = -1;
+        waitpid(child, &status, 0);
+        EXPECT_EQ(status, 0);
+    }
+    EXPECT_EQ(member->living(), (uint32_t)(processes * tasks));
+    member.session.close();
+}
+
 TEST(SegmentTest, OneWhoWasKilledWhileItGrewHoldsNobodyUp) {
     Member member;
     ASSERT_EQ(member.session.found(getpid()), 0);
