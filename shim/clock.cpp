@@ -18,15 +18,16 @@ START_BSS constinit std::atomic<unsigned> reads{0};
 
 uint64_t clock_ns(clockid_t clock) {
     timespec t = {};
+    bool read = false;
 #if defined(__x86_64__)  // elsewhere its struct timespec may be another one
     const unsigned before = reads.load(std::memory_order_relaxed);
     // Behind a seccomp filter no system call is made that was not made before.
     if (before < reads_by_system_call && !process.quiet) {
         reads.store(before + 1, std::memory_order_relaxed);
-        sys::call(SYS_clock_gettime, clock, &t);
-    } else
+        read = sys::call(SYS_clock_gettime, clock, &t) == 0;
+    }
 #endif
-        clock_gettime(clock, &t);
+    if (!read) clock_gettime(clock, &t);
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
