@@ -336,7 +336,8 @@ struct taskwatch_watcher {
 	 */
 	const char *(*init)(struct notifier_block *nb, char *options);
 	notifier_fn_t notify; /* the callback */
-	/* Called once at the end of a process, in the dying task, after its FREE. May be NULL. */
+	/* Called once at the end of a process, in the dying task, after its FREE; not in a process that has
+	 * installed a seccomp filter (TASKWATCH_QUIET). May be NULL. */
 	void (*fini)(int reason);
 };
 

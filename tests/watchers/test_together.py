@@ -11,10 +11,10 @@ from harness import Skip, equal, holds, read, test
 NAMES = ("trace", "acct", "privdrop", "stack")
 
 
-def together(tree, *command, **more):
+def together(tree, *command, options=(), **more):
     """The run, and each watcher's records."""
     files = {name: os.path.join(tree.work, name + ".jsonl") for name in NAMES}
-    options = []
+    options = list(options)
     for watcher in ("trace:format=json,output=" + files["trace"], "limit:tasks=10000", "fault:on=init,when=1000000",
                     "acct:top=0,output=" + files["acct"], "privdrop:output=" + files["privdrop"],
                     "stack:events=init,exec,uid,gid,output=" + files["stack"], "leak", "busy:us=50"):
@@ -78,3 +78,13 @@ def _(tree):
     equal((run.returncode, run.stdout), (0, "137\n"), run.stderr)
     for name in ("trace", "acct", "stack"):
         holds(len(records[name]) > 20, name)
+
+
+@test("a sandboxed worker makes no system call of ours, and ends as it does bare")
+def _(tree):
+    worker = os.path.join(tree.build, "tests", "watchers", "sandboxed")
+    bare = tree.bare(worker)
+    equal(bare.returncode, 7, bare.stderr)
+    for command in ([worker], ["/bin/sh", "-c", f"{worker}; exit $?"]):
+        run, _ = together(tree, *command, options=["-q"])
+        equal((run.returncode, run.stdout, run.stderr), (7, bare.stdout, bare.stderr))
