@@ -111,7 +111,7 @@ WalkResult deliver(Thread &thread, unsigned long action, task_watch &record, con
         walk.ignore_stop = true;
         walk.offender = warn_of_stop_from_free;
     }
-    // Probes for bpftrace, perf and gdb: one nop each, and a note in the file that says where the arguments are. No
+    // Probes for perf and gdb: one nop each, and a note in the file that says where the arguments are. No
     // semaphore, which the tracer would count in the program's memory and we would load at each event.
     STAP_PROBE4(taskwatch, walk_begin, action, record.pid, record.id, record.call);
     WalkResult result = chain.walk(walk, record, thread.pins);
