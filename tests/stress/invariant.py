@@ -143,6 +143,10 @@ class Kernel:
         n = bisect.bisect_right([life.time for life in lives], time + 200_000) - 1
         return lives[n] if n >= 0 else None
 
+    def first_life(self, pid, since):
+        """The first life with this pid that began then or later. None: there is none."""
+        return next((life for life in self.lives.get(pid, []) if life.time >= since - 200_000), None)
+
     def process(self, tgid):
         """All lives of the processes that had this pid."""
         if not self.groups:
@@ -291,6 +295,10 @@ class Judge:
             self.figures["never lived"] += 1
             return
         life = self.kernel.life(births[0].pid, births[0].time)
+        inits = [t.time for told in told_by for t in told if t.event == "init"]
+        if births[0].event == "exit" and inits:
+            # Told when the pid may be another's already: it is the first who got it after INIT.
+            life = self.kernel.first_life(births[0].pid, min(inits)) or life
         what = f"task {id_} (pid {births[0].pid}): {sequence(told_by[0] or told_by[-1])}"
         if life is None:
             self._wrong(f"{what}: the kernel has no such life")

@@ -120,6 +120,17 @@ def killed_late(s):
     s.kills.append((s.record(4, "free").time, 104, 9))
 
 
+def cut_off_and_reused(s):
+    """Its creator was killed before CLONE; its end is told when its pid has been given to task 30."""
+    s.told[4] = [t for t in s.told[4] if t.event != "clone"]
+    reused = s.record(4, "exit").time - MS // 2
+    s.lives[104][0].exits = [(reused - 1000, 9)]
+    for event in ("init", "clone", "exit", "free"):
+        s.tell(30, event, 0 if event == "init" else 104, status=0 if event == "exit" else None)
+    s.live(104, 104, ROOT, reused, 0)
+    s.told[30] = [t._replace(time=reused + 1000 * n) for n, t in enumerate(s.told[30])]
+
+
 def swapped(s):
     told = s.told[1]
     told[-1], told[-2] = told[-2], told[-1]
@@ -131,6 +142,7 @@ KEPT = {
     "FREE again, flagged, by one whose end the kernel tells late": killed_late,
     "a thread cut off before CLONE": thread_cut_off(True, 10 * MS, 9),
     "a thread cut off before CLONE, whose end the kernel tells late": thread_cut_off(True, 900 * MS, 9),
+    "a CLONE cut off, and its pid another's when its end is told": cut_off_and_reused,
     "FREE flagged alone": lambda s: s.replace(4, "free", flags={"on_behalf", "again"}),
     "killed after it had told its EXIT, by the log": both(set_kernel(101, 9), lambda s: s.kills.append((s.now - 5 * MS, 101, 9))),
     "INIT cut off, nothing made": lambda s: s.told.update({20: [s.record(1, "free")._replace(cell=1)]}),
