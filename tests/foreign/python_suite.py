@@ -4,7 +4,7 @@
 
     python_suite.py BUILD
 
-Debian's python3 and its package libpython3-testsuite run them: bare, under watchers that write nothing, and under trace with
+Debian's python3 and its package libpython3.11-testsuite run them: bare, under watchers that write nothing, and under trace with
 a file. What differs is run again by itself, so that a busy machine's time-outs do not count. Prints TAP; a python3 without its
 tests is a skip, which TASKWATCH_TESTS_MUST_RUN=1 makes a failure.
 """
@@ -80,7 +80,7 @@ def main():
     print("1..2")
     if subprocess.run([PYTHON, "-c", "import test.test_subprocess"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
         for number in (1, 2):
-            print(f"{'not ' if must_run else ''}ok {number} - python's own tests # SKIP libpython3-testsuite not installed")
+            print(f"{'not ' if must_run else ''}ok {number} - python's own tests # SKIP libpython3.11-testsuite not installed")
         return must_run
     quiet, writing = preloaded(QUIET), preloaded(WRITING)
     with concurrent.futures.ThreadPoolExecutor() as pool:
