@@ -82,7 +82,7 @@ class Tree:
         compiler = shutil.which("gcc") or shutil.which("cc")
         if not compiler:
             raise Skip("no C compiler")
-        result = self.bare(compiler, "-o", name, "-xc", self.file(name + ".c", text), *flags)
+        result = self.bare(compiler, "-o", name, "-xc", self.file(name + ".c", text), "-xnone", *flags)
         if result.returncode:
             raise Skip(f"{compiler} {' '.join(flags)} does not work: {result.stderr.splitlines()[-1]}")
         return os.path.join(self.work, name)
