@@ -86,10 +86,14 @@ bool SlotTable::look_for_lost() {
 }
 
 int SlotTable::reserve() {
-    if (!memory_.attached()) return -1;
-    int index = reserve_known();
-    if (index >= 0 || memory_.is_quiet()) return index;
-    return look_for_lost() || memory_.grow() ? reserve_known() : -1;
+    // What was found or made may be others' before we come to it. Bounded: what is read there may be anybody's.
+    constexpr int rounds = 64;
+    for (int round = 0; memory_.attached() && round < rounds; round++) {
+        const int index = reserve_known();
+        if (index >= 0) return index;
+        if (memory_.is_quiet() || !(look_for_lost() || memory_.grow())) break;
+    }
+    return -1;
 }
 
 void SlotTable::release(uint32_t index) {
