@@ -118,14 +118,20 @@ def lists_table(text):
     return table(["a walk: instructions and time", "one watcher, above none", "each further one", "two threads at once, to one"], rows)
 
 
-def stack_table(text):
-    """What a walk of the watcher `stack` takes, the first in a process and later ones."""
+def stack_walks(text):
+    """[(which, microseconds)]: the first walk in a process, then later ones."""
     first = re.search(r"^the first walk, (\d+) calls deep: ([\d.]+) us", text, re.M)
     later = re.findall(r"^  (\d+ calls deep|\d+ frames of \d+) +([\d.]+) us", text, re.M)
-    if not first:
+    return [(f"the first in a process, {first[1]} calls deep", first[2])] + [(f"later, {name}", us) for name, us in later] if first else []
+
+
+def stack_table(text):
+    """What a walk of the watcher `stack` takes, with raw program counters and with names."""
+    raw, _, named = text.partition("symbols=now\n")
+    raw, named = stack_walks(raw), dict(stack_walks(named))
+    if not raw:
         return "A walk of the watcher `stack`: not measured.\n"
-    rows = [[f"the first in a process, {first[1]} calls deep", first[2]]] + [[f"later, {name}", microseconds] for name, microseconds in later]
-    return table(["a walk of the watcher `stack`", "µs"], rows)
+    return table(["a walk of the watcher `stack`", "µs", "with `symbols=now`"], [[which, us, named.get(which, "")] for which, us in raw])
 
 
 def aims_table(measured):
