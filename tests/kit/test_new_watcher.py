@@ -68,6 +68,10 @@ def _(tree):
     answer = tree.bare("pkg-config", "--variable=watcherdir", "taskwatch",
                        env={"PKG_CONFIG_PATH": tree.root + "/build/meson-uninstalled"})
     equal(answer.stdout.strip(), os.path.join(tree.build, "watchers"))
+    # What it says to do works.
+    for words in (["meson", "setup", "build"], ["meson", "test", "-C", "build", "--print-errorlogs"]):
+        result = tree.bare(*words, cwd=os.path.join(tree.work, "mine"), env={"PKG_CONFIG_PATH": tree.root + "/build/meson-uninstalled"})
+        holds(result.returncode == 0, result.stdout + result.stderr)
 
 
 @test("a bad name, a name that is taken and a folder that is there are refused, and nothing is written")
